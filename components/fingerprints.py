@@ -1,0 +1,25 @@
+"""Digests of what replicas are built from, so that a change of it is a change of the stack."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_LENGTH = 12
+
+
+def code_version(project: Path) -> str:
+    """Digest of the code that replicas import; another one replaces them."""
+    return _digest(project, sorted([*project.glob("serving/**/*.py"), *project.glob("presets/**/*.py")]))
+
+
+def serving_environment(project: Path) -> str:
+    """Digest of the locked serving dependencies; another one restarts this machine's Ray."""
+    return _digest(project, [project / "requirements" / "serving.txt"])
+
+
+def _digest(project: Path, files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(project)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:_LENGTH]

@@ -1,0 +1,291 @@
+"""This machine's Ray for one stack: started once, outliving `pulumi up`, ended by `pulumi destroy`.
+
+What is known of it stands in `.modelyard/local/<stack>/ray.json`, written before the first process starts, so that a
+killed `pulumi up` leaves nothing that the next one cannot find. Every process carries the instance's id in its
+environment; that mark, and not a name or a port, decides what is ours. `ray stop` is never called: it ends every Ray
+of the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import httpx
+from filelock import FileLock
+
+from components.reconciliation import ports, processes
+from components.reconciliation.ray_dashboard import RayDashboard, RayUnreachable
+
+INSTANCE_VARIABLE = "MODELYARD_RAY_INSTANCE"
+DASHBOARD_PORT = 8265
+SERVE_PORT = 8000
+_START_SECONDS = 120
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Requests do not pass through Ray's object store; Ray's own default is 30% of the memory."""
+
+
+class RayFailed(Exception):
+    """Ray did not start; the text has Ray's own last words and where its log is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayRecord:
+    """One instance of Ray. `started` is the creation time of `pid` in seconds since the epoch: a pid can be reused."""
+
+    instance: str
+    temp_dir: str
+    dashboard_port: int
+    serve_port: int
+    environment: str
+    pid: int = 0
+    started: float = 0.0
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.dashboard_port}"
+
+    @property
+    def serve_url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.serve_port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayWish:
+    """What the stack's config asks for; None: the next free port, or Ray's own count of CPUs.
+
+    `environment` is a digest of the serving dependencies: another one needs new Ray processes.
+    """
+
+    serve_port: int | None = None
+    dashboard_port: int | None = None
+    num_cpus: int | None = None
+    environment: str = ""
+
+
+class LocalRay:
+    """Starts, finds and ends the Ray of one stack, from the project's directory."""
+
+    def __init__(self, project: Path, stack: str) -> None:
+        self._project = project
+        self._home = project / ".modelyard" / "local" / stack
+        self._record_file = self._home / "ray.json"
+        self._token_file = self._home / "ray-token"
+        self.log_file = self._home / "ray.log"
+
+    def record(self) -> RayRecord | None:
+        try:
+            return RayRecord(**json.loads(self._record_file.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise RayFailed(f"{self._record_file} cannot be read ({error}); delete it and run make up") from error
+
+    def dashboard(self, record: RayRecord) -> RayDashboard:
+        token = self._token_file.read_text().strip() if self._token_file.exists() else None
+        return RayDashboard(
+            record.dashboard_url,
+            serve_url=record.serve_url,
+            serve_port=record.serve_port,
+            token=token,
+            lock_file=self._home / "serve.lock",
+        )
+
+    def problem(self) -> str:
+        """Why Ray cannot be used now, as a sentence; empty when its process lives and its dashboard answers."""
+        record = self.record()
+        if record is None:
+            return "Ray is not running: it was never started, or it was destroyed"
+        if not processes.is_alive(record.pid, record.started):
+            return f"Ray is not running: its process {record.pid} is gone"
+        dashboard = self.dashboard(record)
+        try:
+            dashboard.version()
+            dashboard.applications()
+        except RayUnreachable as problem:
+            return str(problem)
+        finally:
+            dashboard.close()
+        return ""
+
+    def ensure(self, wish: RayWish, progress: Callable[[str], None]) -> RayRecord:
+        """Ray as wished: the running one where it fits, else a new one. Raises PortTaken or RayFailed.
+
+        A Ray that is replaced ends with all its applications; their own reconciliation brings them back.
+        """
+        self._home.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._home / "ray.lock"):
+            record = self.record()
+            if record is not None and self._fits(record, wish) and not self.problem():
+                return record
+            # Everything that can be refused is refused before a living Ray is touched.
+            executable = self._executable()
+            alive = record is not None and processes.is_alive(record.pid, record.started)
+            if record is not None and not alive:
+                self._end(record)
+            successor = self._successor(wish, record, ours=alive)
+            if record is not None and alive:
+                self._end(record)
+            return self._start(executable, successor, wish, progress)
+
+    def stop(self) -> None:
+        """End this stack's Ray and every process that came from it; nothing else is touched."""
+        if not self._home.exists():
+            return
+        with FileLock(self._home / "ray.lock"):
+            record = self.record()
+            if record is not None:
+                self._end(record)
+            self._token_file.unlink(missing_ok=True)
+
+    def _fits(self, record: RayRecord, wish: RayWish) -> bool:
+        return (
+            wish.serve_port in (None, record.serve_port)
+            and wish.dashboard_port in (None, record.dashboard_port)
+            and wish.environment == record.environment
+        )
+
+    def _executable(self) -> Path:
+        executable = self._project / ".venv-serving" / "bin" / "ray"
+        if not executable.exists():
+            raise RayFailed(f"the serving environment is missing ({executable} is not there); run make install")
+        return executable
+
+    def _start(self, executable: Path, record: RayRecord, wish: RayWish, progress: Callable[[str], None]) -> RayRecord:
+        self._token_file.unlink(missing_ok=True)
+        with open(self._token_file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as token:
+            token.write(secrets.token_hex(32))
+        Path(record.temp_dir).mkdir(mode=0o700)
+        self._write(record)
+        progress(f"Ray starts on this machine: dashboard {record.dashboard_url}, HTTP {record.serve_url}")
+        begun = time.monotonic()
+        process = self._spawn(executable, record, wish)
+        record = replace(record, pid=process.pid, started=processes.created_at(process.pid))
+        self._write(record)
+        self._await(record, process)
+        progress(f"Ray answers after {time.monotonic() - begun:.0f} s")
+        return record
+
+    def _successor(self, wish: RayWish, before: RayRecord | None, *, ours: bool) -> RayRecord:
+        """The next instance. The last one's ports come first: an endpoint keeps its address over a repair.
+
+        `ours`: the last instance lives, so that its ports are in use, and free once it has ended.
+        """
+        held = {before.serve_port, before.dashboard_port} if before is not None and ours else set[int]()
+        old_serve, old_dashboard = (before.serve_port, before.dashboard_port) if before else (None, None)
+        serve = ports.choose(
+            wish.serve_port, (old_serve, SERVE_PORT), "modelyard:ray.servePort", ours=held, taken=set()
+        )
+        dashboard = ports.choose(
+            wish.dashboard_port,
+            (old_dashboard, DASHBOARD_PORT),
+            "modelyard:ray.dashboardPort",
+            ours=held,
+            taken={serve},
+        )
+        instance = secrets.token_hex(4)
+        # Short, because Ray puts UNIX sockets below it and their paths are limited to 107 bytes.
+        place = hashlib.sha256(str(self._home).encode()).hexdigest()[:8]
+        temp_dir = Path(tempfile.gettempdir()) / f"modelyard-{place}-{instance}"
+        return RayRecord(
+            instance=instance,
+            temp_dir=str(temp_dir),
+            dashboard_port=dashboard,
+            serve_port=serve,
+            environment=wish.environment,
+        )
+
+    def _spawn(self, executable: Path, record: RayRecord, wish: RayWish) -> subprocess.Popen[bytes]:
+        gcs, client, agent, agent_grpc, runtime_env, metrics, *metric_servers = ports.any_free(8)
+        command = [
+            *(str(executable), "start", "--head", "--block", "--disable-usage-stats"),
+            f"--node-ip-address={ports.LOOPBACK}",
+            f"--port={gcs}",
+            f"--ray-client-server-port={client}",
+            *(
+                f"--dashboard-host={ports.LOOPBACK}",
+                f"--dashboard-port={record.dashboard_port}",
+                "--include-dashboard=true",
+            ),
+            *(f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_grpc}"),
+            *(f"--runtime-env-agent-port={runtime_env}", f"--metrics-export-port={metrics}"),
+            # 0: the operating system chooses, so that another Ray's range of worker ports is never entered.
+            *("--min-worker-port=0", "--max-worker-port=0"),
+            f"--object-store-memory={_OBJECT_STORE_BYTES}",
+            f"--temp-dir={record.temp_dir}",
+        ]
+        if wish.num_cpus is not None:
+            command.append(f"--num-cpus={wish.num_cpus}")
+        with open(self.log_file, "wb") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self._project,
+                env=self._environment(record, metric_servers),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _environment(self, record: RayRecord, metric_servers: list[int]) -> dict[str, str]:
+        # The stack's passphrase and access token are none of the model's business.
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "RAY_")) and k != "VIRTUAL_ENV"}
+        dashboard_metrics, autoscaler_metrics = metric_servers
+        return own | {
+            INSTANCE_VARIABLE: record.instance,
+            "PYTHONPATH": str(self._project),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self._token_file),
+            # Without it Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "DASHBOARD_METRIC_PORT": str(dashboard_metrics),
+            "AUTOSCALER_METRIC_PORT": str(autoscaler_metrics),
+        }
+
+    def _await(self, record: RayRecord, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the dashboard and Ray Serve's HTTP proxy answer."""
+        end = time.monotonic() + _START_SECONDS
+        dashboard = self.dashboard(record)
+        problem, serve_started = "", False
+        try:
+            while time.monotonic() < end:
+                if process.poll() is not None:
+                    raise RayFailed(f"Ray ended while it started (exit {process.returncode}): {self._last_words()}")
+                try:
+                    if not serve_started:
+                        dashboard.version()
+                        dashboard.start_serve()
+                        serve_started = True
+                    # Any answer will do: without applications the proxy says 503 to its own health check.
+                    httpx.get(f"{record.serve_url}/-/healthz", trust_env=False)
+                    return
+                except (RayUnreachable, httpx.HTTPError) as error:
+                    problem = str(error)
+                time.sleep(0.2)
+        finally:
+            dashboard.close()
+        raise RayFailed(f"Ray was not ready after {_START_SECONDS} s ({problem}): {self._last_words()}")
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self.log_file.read_text(errors="replace").splitlines() if line.strip()]
+        return f"{lines[-1] if lines else 'it said nothing'} (log: {self.log_file})"
+
+    def _end(self, record: RayRecord) -> None:
+        processes.end(record.pid, record.started, mark=(INSTANCE_VARIABLE, record.instance))
+        shutil.rmtree(record.temp_dir, ignore_errors=True)
+        self._record_file.unlink(missing_ok=True)
+
+    def _write(self, record: RayRecord) -> None:
+        """Atomic, so that a kill in between leaves the old record or the new one."""
+        partial = self._record_file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
+        partial.replace(self._record_file)

@@ -1,0 +1,111 @@
+"""`make status`: the workspaces as they are now, in the manner of `kubectl get workspace`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.reconciliation.decide import findings_of, inference_finding, resource_finding
+from components.reconciliation.local_ray import LocalRay
+from components.reconciliation.provider import observe
+from components.reconciliation.state import ConditionType, Desired, Finding
+
+HEADINGS = ("NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE")
+_WIDTH = 200
+"""Columns; wide enough that no name is cut where the output is a file."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.status", description=__doc__)
+    parser.add_argument("--stack", default="dev")
+    stack = parser.parse_args().stack
+    command = ["pulumi", "stack", "output", "workspaces", "--json", "--stack", stack]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        sys.stdout.write(f"Nothing is deployed in stack {stack}: run make up.\n")
+        return 0
+    _print(stack, json.loads(answer.stdout))
+    return 0
+
+
+def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
+    if not workspaces:
+        sys.stdout.write(f"Stack {stack} has no workspaces; add one to Pulumi.{stack}.yaml and run make up.\n")
+        return
+    findings = {name: live_findings(stack, name, deployed) for name, deployed in sorted(workspaces.items())}
+    console = Console(width=_WIDTH, highlight=False, markup=False, soft_wrap=True)
+    console.print(table_of(workspaces, findings, datetime.now(UTC)))
+    for name, found in findings.items():
+        for line in reasons(name, workspaces[name], found):
+            console.print(line)
+    if all(finding.status == "True" for found in findings.values() for finding in found.values()):
+        for name in findings:
+            console.print(f"{name} answers at {workspaces[name]['endpoint']}")
+    else:
+        console.print(logs(stack))
+
+
+def live_findings(stack: str, name: str, deployed: Mapping[str, Any]) -> dict[ConditionType, Finding]:
+    """The conditions of a deployed workspace as they are now, whatever the last update saw."""
+    desired = Desired(name=name, config=deployed["application"], replicas=int(deployed["replicas"]))
+    observed = observe({"stack": stack, "name": name})
+    return findings_of(resource_finding(observed, deployed["where"]), inference_finding(desired, observed))
+
+
+def table_of(
+    workspaces: Mapping[str, Any], findings: Mapping[str, Mapping[ConditionType, Finding]], now: datetime
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=True)
+    for name, found in findings.items():
+        deployed = workspaces[name]
+        statuses = (found[kind].status for kind in ("ResourceReady", "InferenceReady", "WorkspaceReady"))
+        table.add_row(name, deployed["where"], *statuses, age(deployed["createdAt"], now))
+    return table
+
+
+def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType, Finding]) -> list[str]:
+    """One line for each condition that is not True; WorkspaceReady only repeats one of the others."""
+    recorded = {condition["type"]: condition for condition in deployed["conditions"]}
+    lines: list[str] = []
+    for kind, finding in found.items():
+        if finding.status == "True" or kind == "WorkspaceReady":
+            continue
+        since = "" if recorded[kind]["status"] == "True" else f" (since {recorded[kind]['lastTransitionTime']})"
+        lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
+    return lines
+
+
+def logs(stack: str) -> str:
+    """Where to look next."""
+    ray = LocalRay(Path.cwd(), stack)
+    record = ray.record()
+    inside = f", {record.temp_dir}/session_latest/logs" if record is not None else ""
+    return f"Ray's logs: {ray.log_file}{inside}. make up repairs what does not heal by itself."
+
+
+def age(created: str, now: datetime) -> str:
+    """How long ago, in kubectl's manner.
+
+    >>> age("2026-01-01T00:00:00Z", datetime(2026, 1, 1, 2, 5, tzinfo=UTC))
+    '2h'
+    """
+    seconds = int((now - datetime.fromisoformat(created)).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{max(seconds, 0)}s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

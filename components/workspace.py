@@ -1,0 +1,42 @@
+"""A workspace: one model, the nodes it runs on, and its endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from components.gpu_node_pool import GpuNodePool
+from components.inference_service import InferenceService, InferenceServiceArgs
+from components.planning.changes import deployed_summary
+from components.planning.plan import WorkspacePlan
+from components.ray_cluster import RayCluster
+
+
+class Workspace(pulumi.ComponentResource):
+    """What KAITO's users know as a Workspace, without a controller: the update itself reconciles it."""
+
+    status: pulumi.Output[dict[str, Any]]
+    """What the stack exports of it."""
+
+    def __init__(self, plan: WorkspacePlan, ray: RayCluster, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("modelyard:index:Workspace", plan.name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        nodes = GpuNodePool(f"{plan.name}-nodes", plan, child)
+        service = InferenceService(f"{plan.name}-service", InferenceServiceArgs(plan=plan, nodes=nodes, ray=ray), child)
+        application = service.application
+        self.status = pulumi.Output.from_input(
+            {
+                "endpoint": service.endpoint,
+                "models": [plan.name],
+                "preset": plan.preset,
+                "where": plan.where,
+                "replicas": plan.replicas,
+                "conditions": service.conditions,
+                "phases": application.phases,
+                "createdAt": application.createdAt,
+                "versions": {"ray": application.rayVersion, "code": plan.serve_args.code_version},
+                "application": deployed_summary(plan),
+            }
+        )
+        self.register_outputs({"status": self.status})

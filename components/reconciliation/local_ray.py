@@ -40,7 +40,11 @@ class RayFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class RayRecord:
-    """One instance of Ray. `started` is the creation time of `pid` in seconds since the epoch: a pid can be reused."""
+    """One instance of Ray.
+
+    `started` is the creation time of `pid` in seconds since the epoch: a pid can be reused. `start_seconds` is how
+    long it took until the HTTP proxy answered; 0 until then.
+    """
 
     instance: str
     temp_dir: str
@@ -49,6 +53,7 @@ class RayRecord:
     environment: str
     pid: int = 0
     started: float = 0.0
+    start_seconds: float = 0.0
 
     @property
     def dashboard_url(self) -> str:
@@ -172,7 +177,9 @@ class LocalRay:
         record = replace(record, pid=process.pid, started=processes.created_at(process.pid))
         self._write(record)
         self._await(record, process)
-        progress(f"Ray answers after {time.monotonic() - begun:.0f} s")
+        record = replace(record, start_seconds=round(time.monotonic() - begun, 3))
+        self._write(record)
+        progress(f"Ray answers after {record.start_seconds:.0f} s")
         return record
 
     def _successor(self, wish: RayWish, before: RayRecord | None, *, ours: bool) -> RayRecord:

@@ -1,0 +1,93 @@
+"""What an update will do to each workspace, said in the words of the stack's config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from components.planning.plan import Plan, WorkspacePlan
+from components.planning.render import application_config
+
+CREATE = "create"
+DELETE = "delete"
+NO_CHANGE = "no change"
+
+_ABSENT = object()
+
+_RESTARTS = ("import_path", "args.", "deployment.ray_actor_options.")
+"""What Ray Serve builds new replicas for; all else it changes in running ones (ray/serve/_private/version.py)."""
+
+_REPLICAS = "deployment.num_replicas"
+
+_IN_WORDS = {
+    "import_path": "serving code",
+    "args.code_version": "serving code",
+    "args.preset": "preset",
+    "args.weights": "weights",
+    "args.trust_remote_code": "trust_remote_code",
+    "args.engine.kind": "engine",
+    "args.engine.dtype": "dtype",
+    "args.engine.max_context": "maxContext",
+    "args.engine.max_sequences": "maxSequences",
+    "args.engine.threads": "threads",
+    "deployment.ray_actor_options.num_cpus": "CPUs",
+    "deployment.ray_actor_options.num_gpus": "GPUs",
+    "deployment.user_config.max_waiting_requests": "maxWaitingRequests",
+    "deployment.user_config.sampling.temperature": "sampling.temperature",
+    "deployment.user_config.sampling.top_p": "sampling.top_p",
+    "deployment.user_config.sampling.top_k": "sampling.top_k",
+}
+_FOLLOWS = frozenset({"deployment.max_ongoing_requests", "deployment.max_surge_percent"})
+"""What follows from other fields, which tell the reason; named only where nothing else changes."""
+
+
+def deployed_summary(workspace: WorkspacePlan) -> dict[str, JsonValue]:
+    """What a later plan is compared with: the workspace's Serve application, to be kept in the stack's outputs."""
+    return application_config(workspace)
+
+
+def changes(plan: Plan, deployed: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """What will happen to each workspace of the plan, and to each deployed one that the plan has no more.
+
+    deployed: deployed_summary of each workspace as of the last update, by name. A summary that another version wrote
+    may lack fields: those count as changed.
+    """
+    planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in plan.workspaces}
+    return dict(sorted((planned | {name: DELETE for name in deployed.keys() - planned.keys()}).items()))
+
+
+def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> str:
+    if before is None:
+        return CREATE
+    old, new = dict(_fields(before)), dict(_fields(deployed_summary(workspace)))
+    changed = [path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
+    if not changed:
+        return NO_CHANGE
+    restarts = [path for path in changed if path.startswith(_RESTARTS)]
+    in_place = [path for path in changed if path not in restarts and path != _REPLICAS]
+    parts: list[str] = []
+    if restarts:
+        beside = "beside the old ones" if workspace.surge else "after the old ones, requests wait"
+        parts.append(f"new replicas {beside}: {_words(restarts)}")
+    if _REPLICAS in changed:
+        parts.append(f"replicas {old.get(_REPLICAS, '?')} -> {workspace.replicas}")
+    if told := _words([path for path in in_place if path not in _FOLLOWS]):
+        parts.append(f"in place: {told}")
+    return "; ".join(parts) or f"in place: {_words(in_place)}"
+
+
+def _words(paths: list[str]) -> str:
+    return ", ".join(dict.fromkeys(_IN_WORDS.get(path, path.rpartition(".")[2]) for path in paths))
+
+
+def _fields(value: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Every plain value with its path. The one deployment of an application stands under "deployment"."""
+    for key, item in value.items():
+        if key == "deployments" and isinstance(item, list) and item:
+            key, item = "deployment", cast("list[object]", item)[0]
+        if isinstance(item, Mapping):
+            yield from _fields(cast("Mapping[str, object]", item), f"{above}{key}.")
+        else:
+            yield f"{above}{key}", item

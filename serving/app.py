@@ -14,5 +14,4 @@ def build(args: ServeArgs) -> Application:
 
     Replicas, limits and resources come from the deployment's entry in the Serve config.
     """
-    ingress: type = serve.ingress()(ModelServer)
-    return serve.deployment(ingress, name=DEPLOYMENT).bind(args)
+    return serve.deployment(name=DEPLOYMENT)(serve.ingress()(ModelServer)).bind(args)

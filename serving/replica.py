@@ -18,6 +18,7 @@ from serving.api.status.handler import Status
 from serving.engines.build import build_engine
 from serving.engines.protocol import Engine
 from serving.errors import StartupFailure
+from serving.loopback import keep_to_loopback
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
 from serving.text.tokenizer import ModelTokenizer, load_tokenizer
@@ -38,6 +39,7 @@ class ModelServer:
     """
 
     async def __init__(self, args: ServeArgs) -> None:
+        keep_to_loopback()
         self._args = args
         self._settings = ServiceSettings()
         begun = time.monotonic()

@@ -1,0 +1,79 @@
+"""What a changed config does, and what it leaves alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.stack.conftest import CHAT
+from tests.stack.load import Streams
+from tests.stack.yard import Yard, workspace
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_second_workspace_comes_and_goes_while_the_first_streams(yard: Yard) -> None:
+    engine = yard.engine_pid(CHAT)
+    with Streams(yard, CHAT) as streams:
+        yard.up(workspace(CHAT), workspace("second"))
+        assert yard.conditions("second")["WorkspaceReady"] == "True"
+        assert [model.id for model in yard.client("second").models.list()] == ["second"]
+        yard.up(workspace(CHAT))
+    assert not streams.failures, f"{len(streams.failures)} failed, the first: {streams.failures[0]}"
+    assert streams.completed >= 8
+    assert list(yard.outputs()) == [CHAT]
+    assert list(yard.dashboard().applications()) == [CHAT]
+    assert yard.engine_pid(CHAT) == engine, "the first workspace was restarted for the second"
+
+
+def test_limits_and_sampling_defaults_change_in_place(yard: Yard) -> None:
+    engine = yard.engine_pid(CHAT)
+    changed = workspace(CHAT, config={"sampling": {"temperature": 0.0}, "maxWaitingRequests": 7})
+    yard.configure(changed)
+    preview = yard.pulumi("preview").expect().text
+    assert re.search(r"in place:.*maxWaitingRequests", " ".join(preview.split())), preview
+    yard.up(changed)
+    assert yard.engine_pid(CHAT) == engine, "a change of defaults restarted the engine"
+    ask = yard.client(CHAT).chat.completions.create
+    answers = {
+        ask(model=CHAT, messages=[{"role": "user", "content": "Tell me a story."}], max_tokens=16)
+        .choices[0]
+        .message.content
+        for _ in range(3)
+    }
+    assert len(answers) == 1, "temperature 0 is the default now, so all answers are equal"
+    yard.up(workspace(CHAT))
+
+
+def test_an_application_that_somebody_removed_is_drift_and_comes_back(yard: Yard) -> None:
+    yard.dashboard().remove(CHAT)
+    assert "ApplicationGone" in yard.status()
+    refreshed = yard.pulumi("refresh").expect().text
+    assert re.search(r"1 updated", refreshed), refreshed
+    assert yard.conditions(CHAT)["InferenceReady"] == "False", "the outputs should tell what refresh saw"
+    yard.up()
+    assert yard.conditions(CHAT)["WorkspaceReady"] == "True"
+    assert yard.ready(CHAT)["status"] == "ready"
+
+
+def test_a_config_that_somebody_changed_is_drift_and_is_put_right(yard: Yard) -> None:
+    dashboard = yard.dashboard()
+    config = dict(dashboard.applications()[CHAT].config)
+    deployment = dict(config["deployments"][0]) | {"max_ongoing_requests": 3}
+    dashboard.put({**config, "deployments": [deployment]})
+    text = yard.up(refresh=True).text
+    assert "1 updated" in text, text
+    assert yard.dashboard().applications()[CHAT].config["deployments"][0]["max_ongoing_requests"] != 3
+
+
+def test_an_update_that_cannot_work_leaves_the_old_one_serving(yard: Yard) -> None:
+    engine = yard.engine_pid(CHAT)
+    yard.configure(workspace(CHAT, options={"weights": "file:/no/such/directory"}))
+    failed = yard.pulumi("up").expect(255)
+    assert "/no/such/directory" in failed.text
+    assert "WeightsNotFound" in failed.text
+    assert yard.engine_pid(CHAT) == engine
+    assert yard.client(CHAT).models.retrieve(CHAT).id == CHAT
+    yard.configure(workspace(CHAT))
+    yard.pulumi("preview", "--expect-no-changes").expect()

@@ -1,0 +1,153 @@
+"""The real openai client against the real service: typed objects, typed errors."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+
+import httpx
+import openai
+import pytest
+from openai.types.chat import ChatCompletionChunk
+
+from tests.stack.conftest import CHAT
+from tests.stack.yard import CAPITAL, Yard
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def client(yard: Yard) -> openai.OpenAI:
+    return yard.client(CHAT)
+
+
+def test_chat(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=CHAT, messages=[{"role": "user", "content": CAPITAL}], temperature=0, max_tokens=24
+    )
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_streaming_chat_gives_the_same_text_as_the_whole_answer(client: openai.OpenAI) -> None:
+    messages = [{"role": "user", "content": CAPITAL}]
+    whole = client.chat.completions.create(model=CHAT, messages=messages, temperature=0, max_tokens=24)  # type: ignore[arg-type]
+    chunks: list[ChatCompletionChunk] = list(
+        client.chat.completions.create(
+            model=CHAT,
+            messages=messages,  # type: ignore[arg-type]
+            temperature=0,
+            max_tokens=24,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert len(chunks) > 4, "the answer came in one piece"
+
+
+def test_completions(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model=CHAT, prompt="The capital of Germany is", temperature=0, max_tokens=8)
+    assert answer.choices[0].text.strip()
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens <= 8
+
+
+def test_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [CHAT]
+    assert isinstance(client.models.retrieve(CHAT).created, int)
+
+
+def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="gpt-5", messages=[{"role": "user", "content": "Hello"}])
+    assert caught.value.code == "model_not_found"
+
+
+def test_an_unsupported_parameter_is_refused_by_name(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=CHAT, messages=[{"role": "user", "content": "Hello"}], n=3)
+    assert caught.value.param == "n"
+
+
+def test_a_prompt_beyond_the_context_is_refused_with_both_numbers(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"2048") as caught:
+        client.completions.create(model=CHAT, prompt="word " * 5000)
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_stop_strings_end_the_answer(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=CHAT, messages=[{"role": "user", "content": CAPITAL}], temperature=0, max_tokens=24, stop=["Paris"]
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    assert "Paris" not in (answer.choices[0].message.content or "")
+
+
+def test_a_seed_makes_sampling_repeatable_whatever_else_runs(client: openai.OpenAI) -> None:
+    def sample(seed: int) -> str:
+        answer = client.chat.completions.create(
+            model=CHAT, messages=[{"role": "user", "content": "Tell me a story."}], seed=seed, max_tokens=16
+        )
+        return answer.choices[0].message.content or ""
+
+    alone = sample(7)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(sample, seed) for seed in (1, 2, 3)]
+        again = pool.submit(sample, 7)
+        assert again.result() == alone
+        assert len({alone, *(other.result() for other in others)}) > 1, "the seed changes nothing"
+
+
+def test_requests_are_answered_at_the_same_time(yard: Yard, client: openai.OpenAI) -> None:
+    def ask(_: int) -> str | None:
+        answer = client.chat.completions.create(
+            model=CHAT, messages=[{"role": "user", "content": CAPITAL}], temperature=0, max_tokens=24
+        )
+        return answer.choices[0].message.content
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    assert all("Paris" in (answer or "") for answer in answers), answers
+
+
+def test_kaitos_chat_endpoint(yard: Yard) -> None:
+    answer = httpx.post(
+        f"{yard.record.serve_url}/{CHAT}/chat",
+        json={"prompt": CAPITAL, "generate_kwargs": {"max_new_tokens": 24, "do_sample": False}},
+        timeout=120,
+    )
+    assert answer.status_code == 200, answer.text
+    assert "Paris" in answer.json()["Result"]
+
+
+def test_a_client_that_leaves_stops_costing_compute(yard: Yard, client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model=CHAT, messages=[{"role": "user", "content": "Write a long story."}], max_tokens=1500, stream=True
+    )
+    next(iter(stream))
+    assert running(yard) >= 1
+    stream.close()
+    end = time.monotonic() + 10
+    while running(yard) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert running(yard) == 0, "the engine goes on for a client that is gone"
+
+
+def running(yard: Yard) -> int:
+    metrics = httpx.get(f"{yard.record.serve_url}/{CHAT}/metrics").text
+    values = [line.rsplit(" ", 1)[1] for line in metrics.splitlines() if line.startswith("modelyard_requests_running")]
+    assert len(values) == 1, f"no such metric:\n{metrics}"
+    return int(float(values[0]))
+
+
+def test_the_other_endpoints_answer(yard: Yard) -> None:
+    root = f"{yard.record.serve_url}/{CHAT}"
+    assert httpx.get(f"{root}/health").status_code == 200
+    assert httpx.get(f"{root}/version").json()["modelyard"]
+    assert "/v1/chat/completions" in httpx.get(f"{root}/openapi.json").json()["paths"]
+    assert f"/{CHAT}/openapi.json" in httpx.get(f"{root}/docs").text, "the page asks for the document at another path"

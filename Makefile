@@ -1,0 +1,95 @@
+# Everything that people, hooks and CI do; plain `make` lists it.
+# Recipes need no activated environment: the bootstrap in toolchain/ drops what another one has left.
+
+STACK ?= dev
+PYTHON ?= python3
+
+TOOLCHAIN := $(PYTHON) -m toolchain
+BIN := .venv/bin
+SERVING := .venv-serving/bin/python
+# Tests that drive pulumi bring their own state: the checkout's is not to be touched by them.
+WITH_TOOLS := $(TOOLCHAIN) exec --no-state --
+
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+.PHONY: help up preview down refresh status env install setup lint format types test test-unit test-serving \
+	test-stack test-toolchain bench lock upgrade clean
+
+help: ## list the targets
+	@printf 'make up            install what is missing and run `pulumi up`; the dev stack needs no cloud and no GPU\n'
+	@printf 'make test          everything that is checked before a change is merged\n\n'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sort | sed -E 's/^([a-z-]+):.*## (.*)$$/\1|\2/' \
+		| awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@printf '\nSTACK=%s chooses the stack: make up STACK=prod reads Pulumi.prod.yaml\n' '$(STACK)'
+
+up: setup ## set everything up, then `pulumi up` on STACK
+	@$(TOOLCHAIN) stack $(STACK) -- up --yes --refresh
+	@$(MAKE) status
+
+preview: setup ## what `make up` would change
+	@$(TOOLCHAIN) stack $(STACK) -- preview
+
+refresh: setup ## compare the state with what runs
+	@$(TOOLCHAIN) stack $(STACK) -- refresh --yes
+
+down: setup ## end all that STACK runs
+	@$(TOOLCHAIN) stack $(STACK) -- destroy --yes
+
+status: ## the live table of workspaces
+	@$(TOOLCHAIN) exec -- $(BIN)/python -m components.status --stack $(STACK)
+
+env: ## print what a shell needs for plain pulumi: eval "$(make env)"
+	@$(TOOLCHAIN) env
+
+setup: ## install what `make up` needs
+	@$(TOOLCHAIN) setup pulumi operator serving
+
+install: ## install what `make test` needs
+	@$(TOOLCHAIN) setup pulumi dev serving-test
+
+lint: ## style, imports that point one way
+	@$(TOOLCHAIN) setup dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+format: ## rewrite the code as `make lint` wants it
+	@$(TOOLCHAIN) setup dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: ## pyright, once for each environment
+	@$(TOOLCHAIN) setup dev serving-test
+	@$(BIN)/pyright
+	@$(BIN)/pyright -p pyrightconfig.serving.json
+
+test: install ## lint, types and all tests
+	@$(TOOLCHAIN) stages lint types test-unit test-serving test-stack
+
+test-unit: install ## tests without Ray: spec, plan, reconciliation, bootstrap
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests --ignore=tests/serving --ignore=tests/stack
+
+test-toolchain: install ## tests of the bootstrap alone
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/toolchain
+
+test-serving: ## tests beside PyTorch: engine, weights, API
+	@$(TOOLCHAIN) setup serving-test
+	@$(SERVING) -m pytest tests/serving
+
+test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/stack
+
+bench: install ## tokens per second, time to first token, phases of start-up
+	@$(WITH_TOOLS) $(BIN)/python -m benchmarks
+
+lock: ## write the locks again after a change of pyproject.toml
+	@$(TOOLCHAIN) lock
+
+upgrade: ## write the locks with the newest versions that pyproject.toml allows
+	@$(TOOLCHAIN) lock --upgrade
+
+clean: ## remove environments and caches; state stays
+	@$(TOOLCHAIN) clean

@@ -1,0 +1,141 @@
+"""The bootstrap's command line; the Makefile calls it, people call make."""
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from toolchain import environment, locks, pulumi_cli, stacks, stages, virtualenvs
+from toolchain.console import Console
+from toolchain.errors import ToolchainError
+from toolchain.layout import Layout
+
+PULUMI = "pulumi"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        return _COMMANDS[options.command](options, Layout.of(os.environ), console)
+    except ToolchainError as error:
+        console.say(f"error: {error}\n  do: {error.way_out}")
+        return 1
+    except KeyboardInterrupt:
+        console.say("Interrupted")
+        return 130
+
+
+def setup(options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Pulumi and locked sets, as named."""
+    ours = environment.complete(os.environ, {})
+    if PULUMI in options.parts:
+        cli = pulumi_cli.provide(layout, ours, console)
+        console.say(f"Pulumi {cli.origin}")
+    for each in locks.SETS:
+        if each.name in options.parts:
+            virtualenvs.install(layout, each, ours, console)
+    return 0
+
+
+def show(_options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """The lines that `eval "$(make env)"` reads."""
+    for name, value in _additions(layout, console).items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    return 0
+
+
+def execute(options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Become another program, in our environment."""
+    additions = _additions(layout, console, with_state=not options.no_state)
+    stacks.become(options.argv, environment.complete(os.environ, additions), Path.cwd())
+    return 0
+
+
+def on_stack(options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Become `pulumi`, on one stack."""
+    command, *rest = options.argv
+    env = environment.complete(os.environ, _additions(layout, console))
+    if stacks.prepare(layout, options.stack, command, os.environ, env, console):
+        stacks.become(["pulumi", command, "--stack", options.stack, *rest], env, layout.root)
+    return 0
+
+
+def lock(options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Write the locks."""
+    ours = environment.complete(os.environ, {})
+    uv = virtualenvs.uv(layout, ours, console)
+    locks.write(layout.root, uv, virtualenvs.uv_environment(ours), console, upgrade=options.upgrade)
+    return 0
+
+
+def run_stages(options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Run make targets with a summary."""
+    return stages.run_all(options.targets, layout.root, console)
+
+
+def clean(_options: argparse.Namespace, layout: Layout, console: Console) -> int:
+    """Remove what can be made again; state and passphrase stay, since something may be running."""
+    folders = [layout.venv, layout.venv_serving]
+    folders += [layout.root / name for name in (".pytest_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache")]
+    ours = [path for path in layout.root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders += [found for path in ours for found in path.rglob("__pycache__")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    console.say(f"Removed both environments and the tools' caches; {layout.private.name}, with the state, stays")
+    return 0
+
+
+_COMMANDS = {
+    "setup": setup,
+    "env": show,
+    "exec": execute,
+    "stack": on_stack,
+    "lock": lock,
+    "stages": run_stages,
+    "clean": clean,
+}
+
+
+def _additions(layout: Layout, console: Console, *, with_state: bool = True) -> dict[str, str]:
+    ours: Mapping[str, str] = environment.complete(os.environ, {})
+    cli = pulumi_cli.provide(layout, ours, console)
+    additions = environment.tools(layout, ours, cli)
+    return {**additions, **environment.state(layout, ours)} if with_state else additions
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    parts = [PULUMI, *(each.name for each in locks.SETS)]
+    setting_up = commands.add_parser("setup", help="get Pulumi, install locked sets")
+    setting_up.add_argument("parts", nargs="+", choices=parts, metavar="PART", help=", ".join(parts))
+    commands.add_parser("env", help="print the shell lines that make plain `pulumi` work")
+    exec_ = commands.add_parser("exec", help="run a program in that environment")
+    exec_.add_argument("--no-state", action="store_true", help="programs only: no backend, no passphrase")
+    exec_.add_argument("argv", nargs="+", metavar="COMMAND")
+    stack = commands.add_parser("stack", help="run a pulumi command on a stack, which is made if need be")
+    stack.add_argument("stack")
+    stack.add_argument("argv", nargs="+", metavar="COMMAND")
+    locking = commands.add_parser("lock", help="write the locks from pyproject.toml")
+    locking.add_argument("--upgrade", action="store_true", help="to the newest versions that fit")
+    targets = commands.add_parser("stages", help="run make targets one after another, with a summary")
+    targets.add_argument("targets", nargs="+")
+    commands.add_parser("clean", help="remove environments and caches")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -50,6 +50,9 @@ class EngineStats:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     kv_cache_bytes: int = 0
+    """Keys and values of the sequences running now."""
+    kv_cache_capacity_bytes: int = 0
+    """What the cache may hold at most; memory is taken from the machine as it fills."""
     restarts: int = 0
 
 
@@ -62,6 +65,8 @@ class EngineHealth:
     message: str = ""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds that each phase of the last start took: "process", "load", "warmup"."""
+    pid: int | None = None
+    """The engine's own process, while there is one."""
 
 
 class EngineUnavailable(Exception):

@@ -1,0 +1,32 @@
+"""`python -m serving.engines.process OPTIONS SOCKET`: the engine process. Started by `EngineProcess`, not by hand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+
+from serving.engines.process.messages import LaunchOptions
+
+
+def main() -> None:
+    """Serve one model over the socket whose descriptor is the second argument, until its other end closes."""
+    options = LaunchOptions.model_validate_json(sys.argv[1])
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s engine[{options.name}] %(name)s: %(message)s",
+    )
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # Ctrl-C in a terminal reaches the whole group; the replica decides when its engine ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    from serving.engines.process.worker import serve  # imports torch, which must find the environment as set above
+
+    serve(socket.socket(fileno=int(sys.argv[2])), options)
+
+
+if __name__ == "__main__":
+    main()

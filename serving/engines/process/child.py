@@ -1,0 +1,103 @@
+"""One engine process, seen from the replica: start it, write to it, read from it, see it end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from serving.engines.process.messages import Command, Event, LaunchOptions, encode, read_event
+
+_SOURCE_ROOT = Path(__file__).resolve().parents[3]
+"""The folder that holds the `serving` and `presets` packages."""
+
+_EXIT_SECONDS = 5.0
+
+
+class Child:
+    """A running engine process and the socket to it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def spawn(cls, options: LaunchOptions) -> Child:
+        """Start a process that loads the model; its first event says how that went. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                # the module's name stands on the command line for whoever looks for the process
+                [sys.executable, "-m", "serving.engines.process", options.model_dump_json(), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # what the engine has to say is in its log, on stderr
+                pass_fds=(theirs.fileno(),),
+                env=_environment(options),
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, command: Command) -> None:
+        """Never waits. What is sent to a process that has just died is lost; its end is reported by `receive`."""
+        if not self._writer.is_closing():
+            self._writer.write(encode(command))
+
+    async def receive(self) -> Event | None:
+        """The next event; None when the process has ended or is about to."""
+        return await read_event(self._reader)
+
+    async def end(self) -> str:
+        """Make sure that the process is gone, and say in a few words how it ended.
+
+        Closing the socket is the request to exit; a process that does not is killed.
+        """
+        self._writer.close()
+        loop = asyncio.get_running_loop()
+        try:
+            code = await loop.run_in_executor(None, self._process.wait, _EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = await loop.run_in_executor(None, self._process.wait)
+        return describe_exit(code)
+
+    def kill(self) -> None:
+        """For when there is no time to wait."""
+        self._process.kill()
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended; `code` as in subprocess, minus the signal's number if it was a signal.
+
+    >>> describe_exit(1)
+    'exited with code 1'
+    """
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (by a person, or by the kernel for want of memory)" if -code == signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"
+
+
+def _environment(options: LaunchOptions) -> dict[str, str]:
+    environment = dict(os.environ)
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_SOURCE_ROOT), inherited)))
+    environment["HF_HUB_OFFLINE"] = "1"
+    if options.engine.threads is None:
+        # Ray sets it to the actor's CPUs, which is 1 for most; torch's own choice is the cores it may use
+        environment.pop("OMP_NUM_THREADS", None)
+    return environment

@@ -1,0 +1,219 @@
+"""The engine itself: requests in, one step after another, tokens out."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel
+
+from serving.engines.protocol import EngineStats, GenerationRequest, RequestFailed, TokenChunk
+from serving.engines.transformers_engine.attention import AttentionStep, attending
+from serving.engines.transformers_engine.kv_cache import KvCache, SlotPool
+from serving.engines.transformers_engine.sampling import choose
+from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
+
+_log = logging.getLogger(__name__)
+
+CPU_PROMPT_BUDGET = PromptBudget(beside_decoding=64, alone=512)
+"""A CPU computes 64 rows in about twice the time of one, so a long prompt slows the decoding sequences by that."""
+
+GPU_PROMPT_BUDGET = PromptBudget(beside_decoding=512, alone=4096)
+
+
+class EngineBroken(Exception):
+    """The engine can run no step at all; only a new process helps."""
+
+
+@dataclass
+class StepOutcome:
+    """What one step made, by request id. A request with a finish reason or a failure is forgotten."""
+
+    chunks: dict[str, TokenChunk] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class TransformersEngine:
+    """Runs many requests at once over one model; one thread, one caller.
+
+    The model has been loaded with the engine's attention (`loading.load_model`). The cache holds `max_sequences`
+    sequences of `max_context` tokens; a request that finds no free slot waits, in order of arrival.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        max_sequences: int,
+        max_context: int,
+        prompt_budget: PromptBudget | None = None,
+    ) -> None:
+        self.model = model
+        self.max_context = max_context
+        self.cache = KvCache(max_sequences, max_context, model.device)
+        self.vocabulary = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
+        self._budget = prompt_budget or (CPU_PROMPT_BUDGET if model.device.type == "cpu" else GPU_PROMPT_BUDGET)
+        self._slots = SlotPool(max_sequences)
+        self._waiting: deque[GenerationRequest] = deque()
+        self._running: dict[str, Sequence] = {}
+        self._prompt_tokens = 0
+        self._generated_tokens = 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._running or self._waiting)
+
+    def stats(self) -> EngineStats:
+        cached = sum(sequence.cached for sequence in self._running.values())
+        return EngineStats(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            prompt_tokens=self._prompt_tokens,
+            generated_tokens=self._generated_tokens,
+            kv_cache_bytes=cached * self.cache.bytes_per_token,
+            kv_cache_capacity_bytes=self.cache.capacity_bytes,
+        )
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request. Raises RequestFailed for one that no step could answer."""
+        prompt = request.prompt_token_ids
+        if not prompt:
+            raise RequestFailed("the prompt has no tokens")
+        if len(prompt) >= self.max_context:
+            raise RequestFailed(
+                f"the prompt has {len(prompt)} tokens; with a completion at most {self.max_context} fit, so shorten it"
+            )
+        if request.max_tokens < 1:
+            raise RequestFailed(f"max_tokens is {request.max_tokens}; ask for at least 1")
+        if min(prompt) < 0 or max(prompt) >= self.vocabulary:
+            raise RequestFailed(f"the prompt has a token id outside 0 to {self.vocabulary - 1}")
+        self._waiting.append(request)
+
+    def cancel(self, request_id: str) -> None:
+        """Forget a request, running or waiting; its slot is free for the next step. Unknown ids are finished ones."""
+        if request_id in self._running:
+            self._release(self._running[request_id])
+        else:
+            self._waiting = deque(request for request in self._waiting if request.id != request_id)
+
+    def step(self) -> StepOutcome:
+        """Admit what fits, run one forward and return its tokens. Raises EngineBroken if no forward works any more."""
+        outcome = StepOutcome()
+        self._admit()
+        chunks = plan_step(self._running.values(), self._budget)
+        if not chunks:
+            return outcome
+        try:
+            tokens = self._compute(chunks)
+        except Exception:  # noqa: BLE001 - whatever a model raises must not end the requests it does not concern
+            _log.exception("a step of %d sequences failed; repeating it one by one", len(chunks))
+            self._step_one_by_one(chunks, outcome)
+        else:
+            self._record(chunks, tokens, outcome)
+        return outcome
+
+    def forward(self, chunks: list[Chunk]) -> torch.Tensor:
+        """Logits (sequences that end in `chunks`, vocabulary), in the order of `chunks`; fills the cache."""
+        step = AttentionStep(self.cache, chunks)
+        ids = [
+            token for sequence, size in chunks for token in sequence.tokens[sequence.cached : sequence.cached + size]
+        ]
+        last_rows: list[int] = []
+        row = -1
+        for chunk in chunks:
+            row += chunk.size
+            if chunk.ends_sequence:
+                last_rows.append(row)
+        device = self.cache.device
+        with torch.inference_mode(), attending(step):
+            logits = self.model(
+                input_ids=torch.tensor([ids], device=device),
+                position_ids=step.positions[None],
+                use_cache=False,
+                # at least one row, since not every module takes none
+                logits_to_keep=torch.tensor(last_rows or [0], device=device),
+            ).logits[0]
+        return logits[: len(last_rows)]
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._slots):
+            request = self._waiting.popleft()
+            seed = request.sampling.seed
+            self._running[request.id] = Sequence(
+                request, self._slots.take(), list(request.prompt_token_ids), random.Random(seed)
+            )
+
+    def _compute(self, chunks: list[Chunk]) -> list[int | None]:
+        """The next token of each sequence that ends in `chunks`; None where the logits are not finite."""
+        logits = self.forward(chunks)
+        ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
+        samplings = [sequence.request.sampling for sequence in ending]
+        uniforms = [
+            sequence.random.random() if sampling.temperature > 0 else 0.0
+            for sequence, sampling in zip(ending, samplings, strict=True)
+        ]
+        return choose(logits, samplings, uniforms) if ending else []
+
+    def _record(self, chunks: list[Chunk], tokens: list[int | None], outcome: StepOutcome) -> None:
+        """Move the sequences on by what a forward has computed; `tokens` as from `_compute`."""
+        ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
+        for chunk in chunks:
+            if chunk.sequence.generated == 0:
+                self._prompt_tokens += chunk.size
+            chunk.sequence.cached += chunk.size
+        for sequence, token in zip(ending, tokens, strict=True):
+            if token is None:
+                self._fail(sequence, "the model gave no finite probabilities for the next token", outcome)
+            else:
+                self._take(sequence, token, outcome)
+
+    def _take(self, sequence: Sequence, token: int, outcome: StepOutcome) -> None:
+        request = sequence.request
+        self._generated_tokens += 1
+        if token in request.stop_token_ids:
+            chunk = TokenChunk((), "stop")
+        else:
+            sequence.tokens.append(token)
+            full = sequence.generated >= request.max_tokens or len(sequence.tokens) >= self.max_context
+            chunk = TokenChunk((token,), "length" if full else None)
+        outcome.chunks[request.id] = chunk
+        if chunk.finish_reason is not None:
+            self._release(sequence)
+
+    def _step_one_by_one(self, chunks: list[Chunk], outcome: StepOutcome) -> None:
+        """Find whom an error belongs to. No sequence has moved on, and the cache takes the same writes again."""
+        for chunk in chunks:
+            try:
+                tokens = self._compute([chunk])
+            except Exception as error:  # noqa: BLE001 - as in step: this sequence's own error, whatever it is
+                self._fail(chunk.sequence, f"{type(error).__name__}: {error}", outcome)
+            else:
+                self._record([chunk], tokens, outcome)
+        if all(chunk.sequence.request.id in outcome.failures for chunk in chunks):
+            self._require_working()
+
+    def _require_working(self) -> None:
+        """Run a forward that must succeed, so that a broken device is told from a request that breaks the model."""
+        slot = self._slots.take()
+        probe = Sequence(GenerationRequest(id="", prompt_token_ids=(0,), max_tokens=1), slot, [0], random.Random(0))
+        try:
+            self.forward([Chunk(probe, 1)])
+        except Exception as error:
+            raise EngineBroken(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._slots.give_back(slot)
+
+    def _fail(self, sequence: Sequence, reason: str, outcome: StepOutcome) -> None:
+        request_id = sequence.request.id
+        _log.error("request %s failed: %s", request_id, reason)
+        outcome.failures[request_id] = reason
+        self.cache.clear(sequence.slot, len(sequence.tokens))
+        self._release(sequence)
+
+    def _release(self, sequence: Sequence) -> None:
+        del self._running[sequence.request.id]
+        self._slots.give_back(sequence.slot)

@@ -1,0 +1,81 @@
+"""Keys and values of the running sequences: a slot for each, as long as the longest sequence that may be."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+import torch
+
+
+class SlotPool:
+    """Hands out the lowest free slot, so that running sequences stay neighbours and attend as one block."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = list(range(slots))
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def take(self) -> int:
+        return heapq.heappop(self._free)
+
+    def give_back(self, slot: int) -> None:
+        heapq.heappush(self._free, slot)
+
+
+class KvCache:
+    """Two tensors (slots, context, kv_heads, head_dim) a layer, made when the layer is first written.
+
+    On a CPU the memory is reserved here and taken from the machine when it is first touched, so an idle engine stays
+    small. What was never written is zero: attention multiplies it by a weight of zero, which NaN would survive.
+    """
+
+    def __init__(self, slots: int, context: int, device: torch.device) -> None:
+        self.slots = slots
+        self.context = context
+        self.device = device
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def layers(self) -> int:
+        return len(self._layers)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Over all layers that have been written."""
+        tensors = [tensor for layer in self._layers.values() for tensor in layer]
+        return sum(tensor.stride(1) * tensor.element_size() for tensor in tensors)
+
+    @property
+    def capacity_bytes(self) -> int:
+        return self.slots * self.context * self.bytes_per_token
+
+    def write(
+        self, layer: int, cells: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store `key` and `value` (rows, kv_heads, head_dim) and return the layer's two tensors.
+
+        cells: (rows,), slot * context + position of each row.
+        """
+        if layer not in self._layers:
+            self._layers[layer] = (self._zeros(key), self._zeros(value))
+        keys, values = self._layers[layer]
+        keys.view(-1, *key.shape[1:])[cells] = key
+        values.view(-1, *value.shape[1:])[cells] = value
+        return keys, values
+
+    @torch.inference_mode()
+    def clear(self, slot: int, tokens: int) -> None:
+        """Forget the first `tokens` that a failed sequence wrote: its NaN would reach the slot's next owner."""
+        for keys, values in self._layers.values():
+            keys[slot, :tokens].zero_()
+            values[slot, :tokens].zero_()
+
+    def _zeros(self, like: torch.Tensor) -> torch.Tensor:
+        shape = (self.slots, self.context, *like.shape[1:])
+        if self.device.type != "cpu":
+            return torch.zeros(shape, dtype=like.dtype, device=self.device)
+        # torch.zeros touches every page; numpy's zeros are pages that the kernel fills when they are needed
+        size = int(np.prod(shape)) * like.element_size()
+        return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(like.dtype).view(shape)

@@ -1,0 +1,104 @@
+"""The next token of each row of logits. Pure: the random numbers come in as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from serving.engines.protocol import Sampling
+
+CANDIDATES = 256
+"""Tokens that top_k and top_p look at first; sorting the whole vocabulary costs ten times as much."""
+
+
+def choose(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int | None]:
+    """A token for each row of `logits` (rows, vocabulary); None where the row has a NaN or no finite maximum.
+
+    uniforms: a number in [0, 1) for each row, which alone decides between the tokens that `samplings` allow: the same
+    row of logits and the same number give the same token whatever the other rows are. Greedy rows do not use theirs.
+    """
+    highest, best = logits.max(dim=-1)
+    finite = highest.isfinite().tolist()
+    tokens: list[int | None] = [token if ok else None for token, ok in zip(best.tolist(), finite, strict=True)]
+    drawn = [row for row, sampling in enumerate(samplings) if finite[row] and sampling.temperature > 0]
+    limited = [row for row in drawn if _is_limited(samplings[row], logits.shape[-1])]
+    free = [row for row in drawn if not _is_limited(samplings[row], logits.shape[-1])]
+    for rows, draw in ((free, _draw_from_all), (limited, _draw_from_likeliest)):
+        if rows:
+            weights = _weights(logits[rows], highest[rows], [samplings[row] for row in rows])
+            chosen = draw(weights, [samplings[row] for row in rows], [uniforms[row] for row in rows])
+            for row, token in zip(rows, chosen, strict=True):
+                tokens[row] = token
+    return tokens
+
+
+def _is_limited(sampling: Sampling, vocabulary: int) -> bool:
+    return sampling.top_p < 1 or 0 < sampling.top_k < vocabulary
+
+
+def _weights(logits: torch.Tensor, highest: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
+    """Probabilities up to a factor, float32. The likeliest token weighs 1, so no temperature over- or underflows."""
+    temperatures = torch.tensor([[sampling.temperature] for sampling in samplings], device=logits.device)
+    temperatures = temperatures.clamp(min=torch.finfo(torch.float32).tiny)
+    return ((logits.float() - highest.float()[:, None]) / temperatures).exp()
+
+
+def _draw_from_all(weights: torch.Tensor, _samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:
+    return _draw(weights, uniforms)
+
+
+def _draw_from_likeliest(weights: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:
+    """Draw among a few candidates; rows whose limits reach beyond these are sorted in full, one by one.
+
+    Which of the two a row takes depends on the row alone, so that ties are broken alike in every batch.
+    """
+    count = min(CANDIDATES, weights.shape[-1])
+    sorted_weights, ids = weights.topk(count, dim=-1)
+    totals = weights.sum(dim=-1, dtype=torch.float64)
+    held = sorted_weights.sum(dim=-1, dtype=torch.float64)
+    enough = [
+        0 < sampling.top_k <= count or (sampling.top_k == 0 and mass >= sampling.top_p * total)
+        for sampling, mass, total in zip(samplings, held.tolist(), totals.tolist(), strict=True)
+    ]
+    picks = ids.gather(-1, _draw_sorted(sorted_weights, totals, samplings, uniforms)).squeeze(-1).tolist()
+    for row, candidates_suffice in enumerate(enough):
+        if not candidates_suffice:
+            one, one_ids = weights[row : row + 1].sort(dim=-1, descending=True, stable=True)
+            pick = _draw_sorted(one, totals[row : row + 1], samplings[row : row + 1], uniforms[row : row + 1])
+            picks[row] = int(one_ids[0, int(pick)])
+    return picks
+
+
+def _draw_sorted(
+    weights: torch.Tensor, totals: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]
+) -> torch.Tensor:
+    """Indices (rows, 1) into weights (rows, n), which fall along each row; totals: (rows,), weight of all tokens.
+
+    top_k first, then top_p of what top_k leaves: the fewest tokens that reach it, and always the likeliest.
+    """
+    size = weights.shape[-1]
+    device = weights.device
+    top_k = torch.tensor([[sampling.top_k or size] for sampling in samplings], device=device)
+    top_p = torch.tensor([[sampling.top_p] for sampling in samplings], device=device, dtype=torch.float64)
+    kept = torch.where(torch.arange(size, device=device) < top_k, weights, 0).double()
+    before = kept.cumsum(dim=-1) - kept
+    has_top_k = torch.tensor([[sampling.top_k > 0] for sampling in samplings], device=device)
+    whole = torch.where(has_top_k, kept.sum(dim=-1, keepdim=True), totals[:, None])
+    kept = torch.where((before < top_p * whole) | (top_p >= 1), kept, 0)
+    kept[:, 0] = weights[:, 0]
+    return _draw_indices(kept, uniforms)
+
+
+def _draw(weights: torch.Tensor, uniforms: Sequence[float]) -> list[int]:
+    return _draw_indices(weights, uniforms).squeeze(-1).tolist()
+
+
+def _draw_indices(weights: torch.Tensor, uniforms: Sequence[float]) -> torch.Tensor:
+    """Indices (rows, 1), each with a probability in proportion to its weight; never one of weight zero."""
+    cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
+    total = cumulative[:, -1:]
+    uniform = torch.tensor([[number] for number in uniforms], dtype=torch.float64, device=weights.device)
+    # below the total even if the product rounds up, so that the search ends at a token that has a weight
+    target = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, target, right=True)

@@ -1,0 +1,76 @@
+"""Which tokens of which sequences the next step computes. Pure: no tensors, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from serving.engines.protocol import GenerationRequest
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """A request that has a slot of the cache."""
+
+    request: GenerationRequest
+    slot: int
+    tokens: list[int]
+    """Prompt and completion so far."""
+    random: random.Random
+    """The request's own numbers, so that a seed gives the same tokens whatever else is generated beside it."""
+    cached: int = 0
+    """Tokens whose keys and values the cache holds; the others are still to be computed."""
+
+    @property
+    def pending(self) -> int:
+        return len(self.tokens) - self.cached
+
+    @property
+    def generated(self) -> int:
+        return len(self.tokens) - len(self.request.prompt_token_ids)
+
+
+class Chunk(NamedTuple):
+    """`size` tokens of a sequence, from its first that is not in the cache."""
+
+    sequence: Sequence
+    size: int
+
+    @property
+    def ends_sequence(self) -> bool:
+        """True if the last of these tokens is the sequence's last, so that its logits give the next token."""
+        return self.size == self.sequence.pending
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBudget:
+    """Prompt tokens that one step computes at most: few while sequences decode, whose next token waits for the step."""
+
+    beside_decoding: int
+    alone: int
+
+
+def plan_step(sequences: Iterable[Sequence], budget: PromptBudget) -> list[Chunk]:
+    """One token of every decoding sequence, by slot, then prompt chunks in order of arrival while the budget lasts.
+
+    A prompt of which one token is left counts as decoding: it costs a step no more than any other row.
+    """
+    decoding: list[Chunk] = []
+    prompts: list[Sequence] = []
+    for sequence in sequences:
+        if sequence.pending == 1:
+            decoding.append(Chunk(sequence, 1))
+        else:
+            prompts.append(sequence)
+    decoding.sort(key=lambda chunk: chunk.sequence.slot)
+    left = budget.beside_decoding if decoding else budget.alone
+    chunks: list[Chunk] = []
+    for sequence in prompts:
+        if left == 0:
+            break
+        size = min(sequence.pending, left)
+        chunks.append(Chunk(sequence, size))
+        left -= size
+    return decoding + chunks

@@ -1,0 +1,112 @@
+"""Which token a row of logits and a number between 0 and 1 give."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from serving.engines.protocol import Sampling
+from serving.engines.transformers_engine.sampling import CANDIDATES, choose
+
+PROBABILITIES = (0.05, 0.4, 0.25, 0.2, 0.1)
+LOGITS = torch.tensor([math.log(probability) for probability in PROBABILITIES])
+
+
+def shares(sampling: Sampling, logits: torch.Tensor = LOGITS, draws: int = 1000) -> dict[int, float]:
+    """How often each token is chosen over evenly spread numbers: its probability, to within 1 / draws."""
+    uniforms = [(draw + 0.5) / draws for draw in range(draws)]
+    counts = Counter(choose(logits.expand(draws, -1), [sampling] * draws, uniforms))
+    assert None not in counts
+    return {token: count / draws for token, count in counts.items() if token is not None}
+
+
+def close(expected: dict[int, float]) -> object:
+    return pytest.approx(expected, abs=0.002)
+
+
+def test_temperature_one_draws_by_the_models_own_probabilities() -> None:
+    assert shares(Sampling()) == close(dict(enumerate(PROBABILITIES)))
+
+
+def test_temperature_flattens_and_sharpens() -> None:
+    for temperature in (0.5, 2.0):
+        powers = [probability ** (1 / temperature) for probability in PROBABILITIES]
+        expected = {token: power / sum(powers) for token, power in enumerate(powers)}
+        assert shares(Sampling(temperature=temperature)) == close(expected)
+
+
+def test_temperature_zero_takes_the_likeliest() -> None:
+    assert shares(Sampling(temperature=0)) == {1: 1.0}
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-30, 5e-324])
+def test_a_tiny_temperature_neither_overflows_nor_divides_by_zero(temperature: float) -> None:
+    assert shares(Sampling(temperature=temperature), LOGITS * 1e4) == {1: 1.0}
+
+
+def test_top_k_keeps_the_k_likeliest() -> None:
+    assert shares(Sampling(top_k=2)) == close({1: 0.4 / 0.65, 2: 0.25 / 0.65})
+    assert shares(Sampling(top_k=1)) == {1: 1.0}
+    assert shares(Sampling(top_k=99)) == close(dict(enumerate(PROBABILITIES)))
+
+
+def test_top_p_keeps_the_fewest_that_reach_it() -> None:
+    assert shares(Sampling(top_p=0.6)) == close({1: 0.4 / 0.65, 2: 0.25 / 0.65})
+    assert shares(Sampling(top_p=0.66)) == close({1: 0.4 / 0.85, 2: 0.25 / 0.85, 3: 0.2 / 0.85})
+
+
+def test_the_likeliest_token_survives_any_top_p() -> None:
+    assert shares(Sampling(top_p=1e-9)) == {1: 1.0}
+
+
+def test_top_p_counts_within_what_top_k_leaves() -> None:
+    assert shares(Sampling(top_k=3, top_p=0.5)) == close({1: 0.4 / 0.65, 2: 0.25 / 0.65})
+
+
+def test_limits_beyond_the_first_candidates_still_hold() -> None:
+    vocabulary = 4 * CANDIDATES
+    even = torch.zeros(vocabulary)
+    drawn = shares(Sampling(top_p=0.5), even, draws=vocabulary)
+    assert len(drawn) == vocabulary // 2
+    assert set(drawn.values()) == {2 / vocabulary}
+    assert len(shares(Sampling(top_k=2 * CANDIDATES), even, draws=vocabulary)) == 2 * CANDIDATES
+    assert len(shares(Sampling(top_k=2 * CANDIDATES, top_p=0.5), even, draws=vocabulary)) == CANDIDATES
+
+
+@pytest.mark.parametrize("uniform", [0.0, math.nextafter(1.0, 0.0)])
+def test_an_impossible_token_is_never_chosen(uniform: float) -> None:
+    logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
+    for sampling in (Sampling(), Sampling(top_p=0.99), Sampling(top_k=4)):
+        assert choose(logits, [sampling], [uniform])[0] in (1, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_row_chooses_the_same_alone_and_among_others(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    logits = (torch.randn(40, 3000) * 3).to(dtype)  # in half precision many of them tie
+    samplings = [
+        Sampling(
+            temperature=0.0 if row % 5 == 0 else 0.3 * (row % 5), top_p=(1.0, 0.9, 0.3)[row % 3], top_k=row % 4 * 20
+        )
+        for row in range(40)
+    ]
+    uniforms = torch.rand(40).tolist()
+    together = choose(logits, samplings, uniforms)
+    alone = [choose(logits[row : row + 1], [samplings[row]], [uniforms[row]])[0] for row in range(40)]
+    assert together == alone
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_that_is_not_finite_gives_no_token_and_harms_no_other(poison: float, temperature: float) -> None:
+    logits = LOGITS.repeat(3, 1)
+    logits[1, 2] = poison
+    drawn = choose(logits, [Sampling(temperature=temperature, top_p=0.01)] * 3, [0.5] * 3)
+    assert drawn == [1, None, 1]
+
+
+def test_a_row_without_any_possible_token_gives_none() -> None:
+    assert choose(torch.full((1, 5), -math.inf), [Sampling()], [0.5]) == [None]

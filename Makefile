@@ -37,6 +37,7 @@ refresh: setup ## compare the state with what runs
 
 down: setup ## end all that STACK runs
 	@$(TOOLCHAIN) stack $(STACK) -- destroy --yes
+	@$(BIN)/python -m components.leftovers --stack $(STACK)
 
 status: ## the live table of workspaces
 	@$(TOOLCHAIN) exec -- $(BIN)/python -m components.status --stack $(STACK)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from typing import Any
 
 import pulumi
 
+from components.deployed import applications as deployed_applications
 from components.planning.changes import changes
 from components.planning.plan import Plan
 from components.planning.table import render_table
@@ -27,16 +28,11 @@ def build(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
 
 
 def _print(plan: Plan) -> None:
-    """The table says what changes, so it needs what the last update exported."""
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    own = pulumi.StackReference(name)
-    own.get_output(WORKSPACES).apply(lambda deployed: _print_against(plan, deployed or {}))
-
-
-def _print_against(plan: Plan, deployed: Mapping[str, Any]) -> None:
-    before = {name: workspace.get("application", {}) for name, workspace in deployed.items()}
-    ports = {workspace.get("endpoint", "") for workspace in deployed.values()}
-    table = render_table(plan, changes(plan, before), serve_port=_port(ports))
+    deployed = deployed_applications()
+    before = {name: json.loads(application["config"]) for name, application in deployed.items()}
+    drift = {name: application.get("drift") or "" for name, application in deployed.items()}
+    port = _port({application["endpoint"] for application in deployed.values()})
+    table = render_table(plan, changes(plan, before, drift), serve_port=port)
     pulumi.log.info(f"the plan of stack {pulumi.get_stack()}, target {plan.target}\n{table}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from components.deployed import APPLICATION_TYPE
 from components.reconciliation.decide import findings_of, inference_finding, resource_finding
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.provider import observe
@@ -28,18 +29,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m components.status", description=__doc__)
     parser.add_argument("--stack", default="dev")
     stack = parser.parse_args().stack
-    command = ["pulumi", "stack", "output", "workspaces", "--json", "--stack", stack]
+    command = ["pulumi", "stack", "export", "--stack", stack]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        sys.stdout.write(f"Nothing is deployed in stack {stack}: run make up.\n")
-        return 0
-    _print(stack, json.loads(answer.stdout))
+        sys.stdout.write(f"Stack {stack} cannot be read: {answer.stderr.strip() or 'pulumi gave no reason'}\n")
+        return 1
+    _print(stack, deployed_in(json.loads(answer.stdout)))
     return 0
+
+
+def deployed_in(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The properties of every deployed application by workspace name; `state` as `pulumi stack export` gives it."""
+    resources: list[dict[str, Any]] = state["deployment"].get("resources") or []
+    found = (resource["outputs"] for resource in resources if resource["type"] == APPLICATION_TYPE)
+    return {application["name"]: application for application in found}
 
 
 def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
     if not workspaces:
-        sys.stdout.write(f"Stack {stack} has no workspaces; add one to Pulumi.{stack}.yaml and run make up.\n")
+        sys.stdout.write(
+            f"No workspace is deployed in stack {stack}; add one to Pulumi.{stack}.yaml and run make up.\n"
+        )
         return
     findings = {name: live_findings(stack, name, deployed) for name, deployed in sorted(workspaces.items())}
     console = Console(width=_WIDTH, highlight=False, markup=False, soft_wrap=True)
@@ -56,7 +66,7 @@ def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
 
 def live_findings(stack: str, name: str, deployed: Mapping[str, Any]) -> dict[ConditionType, Finding]:
     """The conditions of a deployed workspace as they are now, whatever the last update saw."""
-    desired = Desired(name=name, config=deployed["application"], replicas=int(deployed["replicas"]))
+    desired = Desired(name=name, config=json.loads(deployed["config"]), replicas=int(deployed["replicas"]))
     observed = observe({"stack": stack, "name": name})
     return findings_of(resource_finding(observed, deployed["where"]), inference_finding(desired, observed))
 

@@ -8,7 +8,6 @@ import pulumi
 
 from components.gpu_node_pool import GpuNodePool
 from components.inference_service import InferenceService, InferenceServiceArgs
-from components.planning.changes import deployed_summary
 from components.planning.plan import WorkspacePlan
 from components.ray_cluster import RayCluster
 
@@ -36,7 +35,6 @@ class Workspace(pulumi.ComponentResource):
                 "phases": application.phases,
                 "createdAt": application.createdAt,
                 "versions": {"ray": application.rayVersion, "code": plan.serve_args.code_version},
-                "application": deployed_summary(plan),
             }
         )
         self.register_outputs({"status": self.status})

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from pydantic import JsonValue
-
 from components.planning.plan import Plan, WorkspacePlan
 from components.planning.render import application_config
 
@@ -43,25 +41,25 @@ _FOLLOWS = frozenset({"deployment.max_ongoing_requests", "deployment.max_surge_p
 """What follows from other fields, which tell the reason; named only where nothing else changes."""
 
 
-def deployed_summary(workspace: WorkspacePlan) -> dict[str, JsonValue]:
-    """What a later plan is compared with: the workspace's Serve application, to be kept in the stack's outputs."""
-    return application_config(workspace)
-
-
-def changes(plan: Plan, deployed: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+def changes(
+    plan: Plan, deployed: Mapping[str, Mapping[str, object]], drift: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What will happen to each workspace of the plan, and to each deployed one that the plan has no more.
 
-    deployed: deployed_summary of each workspace as of the last update, by name. A summary that another version wrote
-    may lack fields: those count as changed.
+    deployed: the Serve application of each workspace as of the last update, by name. One that another version wrote
+    may lack fields: those count as changed. drift: what a refresh has found wrong, by name.
     """
     planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in plan.workspaces}
+    for name, found in (drift or {}).items():
+        if found and planned.get(name) == NO_CHANGE:
+            planned[name] = f"repair: {found}"
     return dict(sorted((planned | {name: DELETE for name in deployed.keys() - planned.keys()}).items()))
 
 
 def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> str:
     if before is None:
         return CREATE
-    old, new = dict(_fields(before)), dict(_fields(deployed_summary(workspace)))
+    old, new = dict(_fields(before)), dict(_fields(application_config(workspace)))
     changed = [path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
     if not changed:
         return NO_CHANGE

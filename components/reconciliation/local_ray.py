@@ -112,14 +112,12 @@ class LocalRay:
             return "Ray is not running: it was never started, or it was destroyed"
         if not processes.is_alive(record.pid, record.started):
             return f"Ray is not running: its process {record.pid} is gone"
-        dashboard = self.dashboard(record)
         try:
-            dashboard.version()
-            dashboard.applications()
+            with self.dashboard(record) as dashboard:
+                dashboard.version()
+                dashboard.applications()
         except RayUnreachable as problem:
             return str(problem)
-        finally:
-            dashboard.close()
         return ""
 
     def ensure(self, wish: RayWish, progress: Callable[[str], None]) -> RayRecord:
@@ -261,15 +259,13 @@ class LocalRay:
     def _await(self, record: RayRecord, process: subprocess.Popen[bytes]) -> None:
         """Wait until the dashboard and Ray Serve's HTTP proxy answer."""
         end = time.monotonic() + _START_SECONDS
-        dashboard = self.dashboard(record)
         problem, serve_started = "", False
-        try:
+        with self.dashboard(record) as dashboard:
             while time.monotonic() < end:
                 if process.poll() is not None:
                     raise RayFailed(f"Ray ended while it started (exit {process.returncode}): {self._last_words()}")
                 try:
                     if not serve_started:
-                        dashboard.version()
                         dashboard.start_serve()
                         serve_started = True
                     # Any answer will do: without applications the proxy says 503 to its own health check.
@@ -278,8 +274,6 @@ class LocalRay:
                 except (RayUnreachable, httpx.HTTPError) as error:
                     problem = str(error)
                 time.sleep(0.2)
-        finally:
-            dashboard.close()
         raise RayFailed(f"Ray was not ready after {_START_SECONDS} s ({problem}): {self._last_words()}")
 
     def _last_words(self) -> str:
@@ -288,6 +282,7 @@ class LocalRay:
 
     def _end(self, record: RayRecord) -> None:
         processes.end(record.pid, record.started, mark=(INSTANCE_VARIABLE, record.instance))
+        ports.wait_until_free({record.serve_port, record.dashboard_port})
         shutil.rmtree(record.temp_dir, ignore_errors=True)
         self._record_file.unlink(missing_ok=True)
 

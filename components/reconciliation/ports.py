@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import psutil
 
 LOOPBACK = "127.0.0.1"
 _TRIES = 200
+_RELEASE_SECONDS = 3
 
 
 class PortTaken(Exception):
@@ -53,6 +55,13 @@ def choose(pinned: int | None, preferred: tuple[int | None, int], key: str, *, o
         if usable(port):
             return port
     raise PortTaken(f"no port from {usual} to {usual + _TRIES - 1} is free; set {key}")
+
+
+def wait_until_free(wanted: set[int]) -> None:
+    """Wait a little for ports whose holder has just ended; somebody else may hold them by now, so that is no error."""
+    end = time.monotonic() + _RELEASE_SECONDS
+    while time.monotonic() < end and not all(is_free(port) for port in wanted):
+        time.sleep(0.1)
 
 
 def any_free(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 import psutil
@@ -29,23 +30,37 @@ def is_alive(pid: int, started: float) -> bool:
         return False
 
 
-def marked(variable: str, value: str) -> list[psutil.Process]:
-    """All processes whose environment carries the mark; those that may not be read are not ours."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(variable) == value:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+def family(variable: str, value: str) -> list[psutil.Process]:
+    """All processes whose environment carries the mark, and all of the sessions that these belong to.
+
+    The sessions, because a process that gives itself another title may lose its environment in doing so. Whoever
+    marks a process starts it in a session of its own. Processes that may not be read are not ours.
+    """
+    marked = [process for process in psutil.process_iter() if _environment(process).get(variable) == value]
+    sessions = {_session(process) for process in marked} - {os.getsid(0), None}
+    return [process for process in psutil.process_iter() if process in marked or _session(process) in sessions]
 
 
 def end(pid: int, started: float, *, mark: tuple[str, str]) -> None:
-    """Ask a process to end its children and itself; then end whatever still carries the mark."""
+    """Ask a process to end its children and itself; then end what is left of the family with that mark."""
+    members = family(*mark)
     if is_alive(pid, started):
         _signal([psutil.Process(pid)], kill=False)
-    _signal(marked(*mark), kill=True)
+    _signal([*members, *family(*mark)], kill=True)
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return {}
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 def _signal(victims: list[psutil.Process], *, kill: bool) -> None:

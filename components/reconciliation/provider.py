@@ -186,16 +186,11 @@ def _local_ray(props: Mapping[str, Any]) -> LocalRay:
     return LocalRay(Path.cwd(), props["stack"])
 
 
-@contextmanager
-def _dashboard(ray: LocalRay) -> Iterator[RayDashboard]:
+def _dashboard(ray: LocalRay) -> RayDashboard:
     record = ray.record()
     if record is None:
         raise ReconciliationFailed("Ray is not running; run pulumi up --refresh")
-    dashboard = ray.dashboard(record)
-    try:
-        yield dashboard
-    finally:
-        dashboard.close()
+    return ray.dashboard(record)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from components.planning.changes import changes, deployed_summary
+from components.planning.changes import changes
+from components.planning.render import application_config
 from components.planning.sizing import Machine
 from presets.memory import GIB
 from tests.planning.builders import LAPTOP, chat, plan_of
@@ -16,7 +17,7 @@ from tests.planning.builders import LAPTOP, chat, plan_of
 def deployed(stack: str, code_version: str = "c0de") -> Mapping[str, Mapping[str, object]]:
     """What a stack's outputs keep of an update: summaries that went through JSON."""
     plan = plan_of(stack, code_version=code_version)
-    return json.loads(json.dumps({workspace.name: deployed_summary(workspace) for workspace in plan.workspaces}))
+    return json.loads(json.dumps({workspace.name: application_config(workspace) for workspace in plan.workspaces}))
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,11 @@ def test_a_change_that_follows_from_others_is_named_only_where_it_is_alone() -> 
     before = json.loads(json.dumps(deployed(chat())))
     before["chat"]["deployments"][0]["max_ongoing_requests"] = 5
     assert changes(plan_of(chat()), before) == {"chat": "in place: max_ongoing_requests"}
+
+
+def test_what_a_refresh_found_wrong_is_a_repair_unless_more_changes() -> None:
+    plan = plan_of(chat())
+    before = {workspace.name: application_config(workspace) for workspace in plan.workspaces}
+    assert changes(plan, before, {"chat": "the application is gone"}) == {"chat": "repair: the application is gone"}
+    assert changes(plan, before, {"chat": ""}) == {"chat": "no change"}
+    assert changes(plan, {}, {"chat": "the application is gone"}) == {"chat": "create"}

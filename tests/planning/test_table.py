@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components.planning.changes import changes, deployed_summary
+from components.planning.changes import changes
+from components.planning.render import application_config
 from components.planning.table import render_table
 from tests.planning.builders import LAPTOP, ONE_GPU, chat, plan_of
 
@@ -29,7 +30,7 @@ warning: phi: resource.instanceType, resource.labelSelector are ignored on targe
 
 def test_the_table_of_two_workspaces_reads_like_this() -> None:
     plan = plan_of(TWO)
-    before = {"chat": deployed_summary(plan_of(chat()).workspaces[0]), "old": {}}
+    before = {"chat": application_config(plan_of(chat()).workspaces[0]), "old": {}}
     assert render_table(plan, changes(plan, before), serve_port=8000) == TABLE
 
 

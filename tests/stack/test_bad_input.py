@@ -32,14 +32,14 @@ LIST = "config: {modelyard:workspaces: "
         ),
         (
             f"{LIST}[{{name: Chat, inference: {{preset: {{name: smollm2-135m-instruct}}}}}}, {{tunning: 1}}]}}",
-            ("2 problems", "name", "tunning", "tuning"),
+            ("4 problems", "call it chat", "did you mean tuning", "neither inference nor tuning"),
         ),
     ],
     ids=["no list", "misspelt key", "misspelt target", "later target", "unknown preset", "all problems at once"],
 )
 def test_preview_refuses(idle_yard: Yard, text: str, words: tuple[str, ...]) -> None:
     idle_yard.write(text)
-    refused = idle_yard.pulumi("preview").expect(255).text
+    refused = idle_yard.pulumi("preview").expect_failure().text
     assert "Pulumi.test.yaml" in refused, refused
     for word in words:
         assert word in refused, refused
@@ -52,7 +52,7 @@ def test_a_taken_port_is_refused_before_anything_starts(idle_yard: Yard) -> None
         taken.listen()
         port = taken.getsockname()[1]
         idle_yard.configure(workspace(CHAT), ray={"servePort": port})
-        refused = idle_yard.pulumi("up").expect(255).text
+        refused = idle_yard.pulumi("up").expect_failure().text
     assert f"port {port} is in use" in refused, refused
     assert "modelyard:ray.servePort" in refused, refused
     assert idle_yard.ray.record() is None, "Ray was started all the same"
@@ -69,9 +69,9 @@ def corrupt_model(folder: Path) -> Path:
 def test_corrupt_weights_fail_the_up_and_leave_nothing(yard: Yard, tmp_path: Path) -> None:
     folder = corrupt_model(tmp_path / "model")
     yard.configure(workspace(CHAT), workspace("broken", options={"weights": f"file:{folder}"}))
-    refused = yard.pulumi("up").expect(255).text
+    refused = yard.pulumi("up").expect_failure().text
     assert "WeightsCorrupt" in refused, refused
     assert "model.safetensors" in refused, refused
-    assert list(yard.dashboard().applications()) == [CHAT]
-    assert "broken" not in yard.pulumi("stack", "--show-urns").expect().text
+    assert list(yard.applications()) == [CHAT]
+    assert "broken-service-application" not in yard.pulumi("stack", "--show-urns").expect().text
     yard.up(workspace(CHAT))

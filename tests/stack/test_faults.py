@@ -67,14 +67,14 @@ def test_a_killed_ray_is_brought_back_by_up_refresh_at_the_same_address(yard: Ya
 def test_an_interrupted_up_is_finished_by_the_next(yard: Yard, how: signal.Signals) -> None:
     yard.configure(workspace(CHAT), workspace("late"))
     update = yard.start("up")
-    eventually(lambda: "late" in yard.dashboard().applications(), 60, "the application is sent to Ray")
+    eventually(lambda: "late" in yard.applications(), 60, "the application is sent to Ray")
     interrupt(update, how)
     yard.run("pulumi", "cancel", "--yes", "--stack", STACK)
     yard.up(refresh=True)
     assert yard.conditions("late")["WorkspaceReady"] == "True"
     assert yard.client("late").models.retrieve("late").id == "late"
     yard.up(workspace(CHAT))
-    assert list(yard.dashboard().applications()) == [CHAT]
+    assert list(yard.applications()) == [CHAT]
 
 
 def interrupt(update: subprocess.Popen[str], how: signal.Signals) -> None:

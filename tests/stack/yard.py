@@ -20,6 +20,8 @@ import yaml
 from components.reconciliation import processes
 from components.reconciliation.local_ray import INSTANCE_VARIABLE, LocalRay, RayRecord
 from components.reconciliation.ray_dashboard import RayDashboard
+from components.reconciliation.state import Application
+from components.status import deployed_in
 
 PROJECT = Path(__file__).parents[2]
 STACK = "test"
@@ -45,8 +47,12 @@ class Run:
     code: int
     text: str
 
-    def expect(self, code: int = 0) -> Run:
-        assert self.code == code, f"exit {self.code} instead of {code}:\n{self.text}"
+    def expect(self) -> Run:
+        assert self.code == 0, f"exit {self.code}:\n{self.text}"
+        return self
+
+    def expect_failure(self) -> Run:
+        assert self.code != 0, f"it was accepted:\n{self.text}"
         return self
 
 
@@ -124,6 +130,11 @@ class Yard:
     def outputs(self) -> dict[str, Any]:
         return json.loads(self.run("pulumi", "stack", "output", "workspaces", "--json", "-s", STACK).expect().text)
 
+    def state(self, name: str) -> dict[str, Any]:
+        """The application's properties in the state, where a refresh leaves what it found."""
+        exported = json.loads(self.run("pulumi", "stack", "export", "-s", STACK).expect().text)
+        return deployed_in(exported)[name]
+
     def conditions(self, name: str) -> dict[str, str]:
         return {condition["type"]: condition["status"] for condition in self.outputs()[name]["conditions"]}
 
@@ -155,19 +166,24 @@ class Yard:
         return record
 
     def dashboard(self) -> RayDashboard:
+        """To be used in a with block."""
         return self.ray.dashboard(self.record)
+
+    def applications(self) -> dict[str, Application]:
+        with self.dashboard() as dashboard:
+            return dashboard.applications()
 
     def engine_pid(self, name: str) -> int:
         return int(self.ready(name)["engine_pid"])
 
     def replica_pid(self, name: str) -> int:
-        pid = self.dashboard().applications()[name].replicas[0].pid
+        pid = self.applications()[name].replicas[0].pid
         assert pid is not None
         return pid
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this yard's Ray."""
-        return processes.marked(INSTANCE_VARIABLE, self.record.instance)
+        return processes.family(INSTANCE_VARIABLE, self.record.instance)
 
     def close(self) -> None:
         self.ray.stop()

@@ -1,0 +1,24 @@
+"""`make down`, after the destroy: ends a Ray that no state knows, because the update that started it was killed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from components.reconciliation.local_ray import LocalRay
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.leftovers", description=__doc__)
+    parser.add_argument("--stack", default="dev")
+    ray = LocalRay(Path.cwd(), parser.parse_args().stack)
+    record = ray.record()
+    if record is not None:
+        sys.stdout.write(f"Ending a Ray that an interrupted update started (process {record.pid})\n")
+        ray.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

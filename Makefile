@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 .PHONY: help up preview down refresh status env install setup lint format types test test-unit test-serving \
-	test-stack test-toolchain bench lock upgrade clean
+	test-stack test-toolchain bench examples lock upgrade clean
 
 help: ## list the targets
 	@printf 'make up            install what is missing and run `pulumi up`; the dev stack needs no cloud and no GPU\n'
@@ -85,6 +85,10 @@ test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 
 bench: install ## tokens per second, time to first token, phases of start-up
 	@$(WITH_TOOLS) $(BIN)/python -m benchmarks
+
+examples: ## write the plans beside the examples again
+	@$(TOOLCHAIN) setup dev
+	@$(BIN)/python -m examples
 
 lock: ## write the locks again after a change of pyproject.toml
 	@$(TOOLCHAIN) lock

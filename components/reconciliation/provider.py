@@ -94,14 +94,16 @@ class ServeApplicationProvider(ResourceProvider):
         try:
             return CreateResult(props["name"], self._apply(props, before=None))
         except ReconciliationFailed:
-            self.delete(props["name"], props)
+            with _said(f"{props['name']} could not be taken out of Ray Serve again"):
+                self.delete(props["name"], props)
             raise
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         try:
             return UpdateResult(self._apply(_news, before=_olds))
         except ReconciliationFailed:
-            self._put_back(_olds)
+            with _said(f"the last config of {_olds['name']} could not be sent to Ray Serve again"):
+                self._put_back(_olds)
             raise
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -204,6 +206,15 @@ def _explained() -> Iterator[None]:
         raise ReconciliationFailed(str(problem)) from problem
     except (RayUnreachable, ServeRejected) as problem:
         raise ReconciliationFailed(f"{problem}; run pulumi up --refresh") from problem
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """A failure while a failure is cleared up: told, but the first one stays the one that is reported."""
+    try:
+        yield
+    except ReconciliationFailed as problem:
+        say(f"{what}: {problem}")
 
 
 def _whole(value: float | None) -> int | None:

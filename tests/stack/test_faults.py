@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
+import httpx
 import psutil
 import pytest
 
 from components.reconciliation import ports
+from components.reconciliation.local_ray import DASHBOARD_PORT, SERVE_PORT
 from tests.stack.conftest import CHAT
 from tests.stack.waiting import eventually
-from tests.stack.yard import CAPITAL, STACK, Yard, workspace
+from tests.stack.yard import CAPITAL, PROJECT, STACK, Yard, workspace
 
 pytestmark = pytest.mark.stack
 
@@ -90,28 +97,57 @@ def interrupt(update: subprocess.Popen[str], how: signal.Signals) -> None:
     assert not alive, f"left behind by pulumi: {alive}"
 
 
-def test_destroy_leaves_nothing_and_touches_nothing_foreign(idle_yard: Yard) -> None:
-    yard = idle_yard
-    foreign = subprocess.Popen(
-        ["python3", "-m", "http.server", "--bind", ports.LOOPBACK, "8000"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+class Foreign(NamedTuple):
+    pid: int
+    dashboard: int
+    http: int
+
+
+def start(*command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=env, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+@pytest.fixture
+def foreign() -> Iterator[Foreign]:
+    """Somebody else's Ray and web server, on the ports that ours would have taken."""
+    dashboard = ports.choose(None, (None, DASHBOARD_PORT), "", ours=set(), taken=set())
+    http = ports.choose(None, (None, SERVE_PORT), "", ours=set(), taken=set())
+    ray = str(PROJECT / ".venv-serving" / "bin" / "ray")
+    # Not pytest's own folder for the test: Ray's socket paths would be too long in it.
+    folder = tempfile.mkdtemp(prefix="foreign-")
+    options = ["--head", "--block", f"--node-ip-address={ports.LOOPBACK}", f"--temp-dir={folder}"]
+    options += [f"--port={ports.any_free(1)[0]}", f"--dashboard-port={dashboard}", "--object-store-memory=100000000"]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    head = start(ray, "start", *options, env=environment)
+    server = start(sys.executable, "-m", "http.server", "--bind", ports.LOOPBACK, str(http))
     try:
-        eventually(lambda: not ports.is_free(8000), 10, "port 8000 is taken")
-        yard.up(workspace(CHAT))
-        record = yard.record
-        assert record.serve_port != 8000, "another's port was taken for free"
-        assert f":{record.serve_port}/" in yard.outputs()[CHAT]["endpoint"]
-        processes = yard.processes()
-        assert len(processes) > 5
-        yard.pulumi("destroy").expect()
-        assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
-        assert ports.is_free(record.serve_port)
-        assert ports.is_free(record.dashboard_port)
-        assert not os.path.exists(record.temp_dir)
-        assert foreign.poll() is None, "a process that is not ours was ended"
-        yard.pulumi("destroy").expect()
+        eventually(lambda: not ports.is_free(dashboard) and not ports.is_free(http), 60, "the others' ports are taken")
+        yield Foreign(head.pid, dashboard, http)
+        assert head.poll() is None, "another's Ray was ended"
+        assert server.poll() is None, "another's server was ended"
+        assert httpx.get(f"http://{ports.LOOPBACK}:{dashboard}/api/version").is_success
     finally:
-        foreign.terminate()
-        foreign.wait()
+        server.kill()
+        server.wait()
+        head.terminate()
+        head.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_destroy_leaves_nothing_and_touches_nothing_foreign(foreign: Foreign, idle_yard: Yard) -> None:
+    yard = idle_yard
+    yard.up(workspace(CHAT))
+    record = yard.record
+    assert record.serve_port != foreign.http, "another's port was taken for free"
+    assert record.dashboard_port != foreign.dashboard, "another's port was taken for free"
+    assert f":{record.serve_port}/" in yard.outputs()[CHAT]["endpoint"]
+    family = yard.processes()
+    assert len(family) > 10
+    assert foreign.pid not in {process.pid for process in family}
+    yard.pulumi("destroy").expect()
+    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert ports.is_free(record.serve_port)
+    assert ports.is_free(record.dashboard_port)
+    assert not os.path.exists(record.temp_dir)
+    yard.pulumi("destroy").expect()

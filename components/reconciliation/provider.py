@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
+from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 from components.reconciliation import weights
 from components.reconciliation.decide import (
@@ -50,6 +50,10 @@ class LocalRayProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
+    def configure(self, req: ConfigureRequest) -> None:
+        """Pulumi calls this once in every process that it starts for this class."""
+        end_with_engine()
+
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         return DiffResult(changes=_changed(RAY_INPUTS, _olds, _news))
 
@@ -63,11 +67,9 @@ class LocalRayProvider(ResourceProvider):
         return ReadResult(id_, {**props, "drift": _local_ray(props).problem()})
 
     def delete(self, _id: str, _props: Props) -> None:
-        end_with_engine()
         _local_ray(_props).stop()
 
     def _ensure(self, props: Props) -> Props:
-        end_with_engine()
         wish = RayWish(
             serve_port=_whole(props.get("servePort")),
             dashboard_port=_whole(props.get("dashboardPort")),
@@ -85,6 +87,10 @@ class ServeApplicationProvider(ResourceProvider):
     """One workspace's application on the stack's Ray Serve."""
 
     serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Pulumi calls this once in every process that it starts for this class."""
+        end_with_engine()
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         renamed = ["name"] if _olds.get("name") != _news.get("name") else []
@@ -118,7 +124,6 @@ class ServeApplicationProvider(ResourceProvider):
         return ReadResult(id_, {**props, **outputs, "drift": describe_drift(desired, observed)})
 
     def delete(self, _id: str, _props: Props) -> None:
-        end_with_engine()
         ray = _local_ray(_props)
         if ray.problem():
             return  # An application does not outlive its Ray.
@@ -126,7 +131,6 @@ class ServeApplicationProvider(ResourceProvider):
             dashboard.remove(_props["name"])
 
     def _apply(self, props: Props, before: Props | None) -> Props:
-        end_with_engine()
         desired = _desired(props)
         with _explained():
             begun = datetime.now(UTC)

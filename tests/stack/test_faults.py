@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -84,17 +85,25 @@ def test_an_interrupted_up_is_finished_by_the_next(yard: Yard, how: signal.Signa
     assert list(yard.applications()) == [CHAT]
 
 
-def interrupt(update: subprocess.Popen[str], how: signal.Signals) -> None:
-    """Twice where it is Ctrl-C: the first lets running steps end, the second does not wait for them."""
-    pulumi = psutil.Process(update.pid)
-    children = pulumi.children(recursive=True)
+def interrupt(update: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """Twice where it is Ctrl-C: the first lets running steps end, the second does not wait for them.
+
+    Whatever still acts on Ray must be gone then. The program itself only waits for its engine, and is ended here as
+    `make up` would end it.
+    """
+    children = psutil.Process(update.pid).children(recursive=True)
+    providers = [child for child in children if "pulumi.dynamic" in child.cmdline()]
+    assert providers, "no provider is running, so nothing is interrupted"
     for _ in range(2):
         if update.poll() is None:
             update.send_signal(how)
             time.sleep(1)
-    update.communicate(timeout=60)
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive, f"left behind by pulumi: {alive}"
+    update.wait(timeout=60)
+    _, alive = psutil.wait_procs(providers, timeout=10)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    assert not alive, f"still at work after pulumi has gone: {alive}"
 
 
 class Foreign(NamedTuple):

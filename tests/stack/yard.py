@@ -106,16 +106,18 @@ class Yard:
         )
         return Run(done.returncode, done.stdout)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A pulumi command that the test will interrupt; in a process group of its own, as a shell would have it."""
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A pulumi command that the test will interrupt; in a process group of its own, as a shell would have it.
+
+        Its output goes nowhere: what it leaves behind would hold a pipe open.
+        """
         return subprocess.Popen(
             ["pulumi", *arguments, *_options(arguments[0])],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
 

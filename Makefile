@@ -10,7 +10,7 @@ SERVING := .venv-serving/bin/python
 # Tests that drive pulumi bring their own state: the checkout's is not to be touched by them.
 WITH_TOOLS := $(TOOLCHAIN) exec --no-state --
 
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:

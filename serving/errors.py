@@ -11,6 +11,10 @@ class StartupFailure(Exception):
     """
 
     def __init__(self, reason: str, message: str) -> None:
+        # Both as arguments, so that the exception survives the pickling between processes.
+        super().__init__(reason, message)
         self.reason = reason
         self.message = " ".join(message.split())
-        super().__init__(f"[{reason}] {self.message}")
+
+    def __str__(self) -> str:
+        return f"[{self.reason}] {self.message}"

@@ -13,8 +13,9 @@ from toolchain.errors import ToolchainError
 from toolchain.layout import Layout
 from toolchain.pulumi_cli import PulumiCli
 
-FOREIGN_PYTHON = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")
-"""Left by another activated environment; they would make our interpreters load that environment's packages."""
+FOREIGN_PYTHON = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__", "PYTHONDONTWRITEBYTECODE")
+"""Left by another activated environment; they would make our interpreters load that environment's packages, or compile
+torch's and Ray's 16,000 files anew in every process."""
 
 QUIET = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",

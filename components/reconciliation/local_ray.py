@@ -30,6 +30,8 @@ INSTANCE_VARIABLE = "MODELYARD_RAY_INSTANCE"
 DASHBOARD_PORT = 8265
 SERVE_PORT = 8000
 _START_SECONDS = 120
+_FOREIGN = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+"""What an activated environment leaves; the last would have every worker compile torch anew."""
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Requests do not pass through Ray's object store; Ray's own default is 30% of the memory."""
 
@@ -243,7 +245,7 @@ class LocalRay:
 
     def _environment(self, record: RayRecord, metric_servers: list[int]) -> dict[str, str]:
         # The stack's passphrase and access token are none of the model's business.
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "RAY_")) and k != "VIRTUAL_ENV"}
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "RAY_")) and k not in _FOREIGN}
         dashboard_metrics, autoscaler_metrics = metric_servers
         return own | {
             INSTANCE_VARIABLE: record.instance,

@@ -51,7 +51,7 @@ def test_spellings_of_one_source_become_one(text: str, spelling: str) -> None:
         ("s3://bucket/model", "begins with hf:, file: or pypi:"),
         (" hf:org/model", "begins with hf:, file: or pypi:"),
         ("org/model", "write hf:org/model"),
-        ("https://huggingface.co/org/model", "write hf:org/model"),
+        ("https://hub.example/org/model", "write hf:org/model"),
         ("/models/m", "write file:/models/m"),
         ("some-model==1.0", "write pypi:some-model==1.0"),
         ("hf:", "hf:ORG/MODEL"),

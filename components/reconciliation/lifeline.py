@@ -10,22 +10,33 @@ import os
 import threading
 import time
 
+import psutil
+
+from components.reconciliation import processes
+
+ENGINE = "pulumi"
 _POLL_SECONDS = 0.5
 _lock = threading.Lock()
 _watched = False
 
 
 def end_with_engine() -> None:
-    """Watch the parent process from now on; the first call of a process starts the watch."""
+    """Watch the engine's process from now on; the first call of a process starts the watch."""
     global _watched
     with _lock:
         if _watched:
             return
         _watched = True
-    threading.Thread(target=_watch, args=(os.getppid(),), name="lifeline", daemon=True).start()
+    threading.Thread(target=_watch, args=(_engine(),), name="lifeline", daemon=True).start()
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+def _engine() -> psutil.Process:
+    """The nearest ancestor that is Pulumi, since a shell script lies between it and this process; else the parent."""
+    ancestors = psutil.Process().parents()
+    return next((ancestor for ancestor in ancestors if ancestor.name() == ENGINE), ancestors[0])
+
+
+def _watch(engine: psutil.Process) -> None:
+    while processes.lives(engine):
         time.sleep(_POLL_SECONDS)
     os._exit(1)

@@ -71,11 +71,11 @@ def _signal(victims: list[psutil.Process], *, kill: bool) -> None:
             else:
                 process.terminate()
     end_of_grace = time.monotonic() + _GRACE_SECONDS
-    while time.monotonic() < end_of_grace and any(_lives(process) for process in victims):
+    while time.monotonic() < end_of_grace and any(lives(process) for process in victims):
         time.sleep(_POLL_SECONDS)
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
     """A zombie is dead: it waits only for a parent that may never ask (psutil.wait_procs would wait with it)."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -65,7 +65,7 @@ def test_ending_takes_the_whole_family_and_no_other() -> None:
         assert processes.is_alive(parent.pid, started)
         assert not processes.is_alive(parent.pid, started - 60), "another process that had the same id"
         processes.end(parent.pid, started, mark=(MARK, "ours"))
-        assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+        assert not [each for each in family if processes.lives(each)]
         assert other.poll() is None
     finally:
         for process in (parent, other):
@@ -87,4 +87,4 @@ def test_the_provider_ends_with_the_engine_that_started_it() -> None:
         parent.kill()
         parent.wait()
         _, alive = psutil.wait_procs([provider], timeout=10)
-    assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], "it would wait for ever"
+    assert not [each for each in alive if processes.lives(each)], "it would wait for ever"

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from components.reconciliation import ports
+from components.reconciliation import ports, processes
 from components.reconciliation.local_ray import DASHBOARD_PORT, SERVE_PORT
 from tests.stack.conftest import CHAT
 from tests.stack.waiting import eventually
@@ -155,7 +155,7 @@ def test_destroy_leaves_nothing_and_touches_nothing_foreign(foreign: Foreign, id
     assert len(family) > 10
     assert foreign.pid not in {process.pid for process in family}
     yard.pulumi("destroy").expect()
-    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in family if processes.lives(process)]
     assert ports.is_free(record.serve_port)
     assert ports.is_free(record.dashboard_port)
     assert not os.path.exists(record.temp_dir)

@@ -44,7 +44,7 @@ class ServiceMetrics:
             registry=self.registry,
         )
         self._prompt_tokens = Counter(
-            "modelyard_prompt_tokens", "Tokens of prompts.", ["model"], registry=self.registry
+            "modelyard_prompt_tokens", "Tokens of prompts that were read.", ["model"], registry=self.registry
         )
         self._generation_tokens = Counter(
             "modelyard_generation_tokens", "Tokens that were generated.", ["model"], registry=self.registry

@@ -1,0 +1,1 @@
+"""The HTTP API: OpenAI's endpoints and the service's own, one folder an endpoint."""

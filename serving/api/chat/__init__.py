@@ -1,0 +1,1 @@
+"""POST /chat, as users of KAITO know it."""

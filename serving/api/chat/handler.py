@@ -1,0 +1,98 @@
+"""KAITO's chat: a prompt in, a text out."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from serving.api.chat.protocol import ChatRequest, ChatResult, GenerateKwargs
+from serving.api.errors import InvalidRequest
+from serving.api.generation import Generation
+from serving.text.generator import TextRequest
+
+_DEFAULT_MAX_LENGTH = 200
+_NO_KWARGS = GenerateKwargs()
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    seed: None = None
+
+
+class Chat:
+    """Answers with the workspace's model, since requests name none."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation = generation
+
+    async def create(self, request: ChatRequest) -> ChatResult:
+        prepared = await self._prepare(request)
+        full_text = request.prompt is not None and request.return_full_text is not False
+        text = request.prompt or "" if full_text else ""
+        async with aclosing(self._generation.generator.generate(prepared)) as chunks:
+            async for chunk in chunks:
+                text += chunk.text
+        return ChatResult(Result=text)
+
+    async def _prepare(self, request: ChatRequest) -> TextRequest:
+        generation, kwargs = self._generation, request.generate_kwargs or _NO_KWARGS
+        token_ids, parameter = await self._prompt(request)
+        sampling = generation.sampling(_Sampling(kwargs.temperature, kwargs.top_p, kwargs.top_k))
+        if kwargs.do_sample is False:
+            sampling = replace(sampling, temperature=0.0)
+        return TextRequest(
+            model=generation.models.default.id,
+            prompt_token_ids=tuple(token_ids),
+            max_tokens=self._limit(kwargs, len(token_ids), parameter),
+            sampling=sampling,
+            stop_token_ids=frozenset(kwargs.eos_token_id or generation.tokenizer.stop_token_ids),
+        )
+
+    async def _prompt(self, request: ChatRequest) -> tuple[list[int], str]:
+        """The prompt's tokens, and the parameter they came from."""
+        if (request.prompt is None) == (request.messages is None):
+            raise InvalidRequest(
+                "Send either 'prompt', a text to continue, or 'messages', a conversation.",
+                param="prompt",
+                code="missing_required_parameter" if request.prompt is None else "invalid_value",
+            )
+        if request.messages is not None:
+            if request.prefix:
+                raise InvalidRequest(
+                    "'prefix' is for a prompt; in a conversation a message of the system role does its work.",
+                    param="prefix",
+                    code="invalid_value",
+                )
+            model = self._generation.models.default.id
+            return await self._generation.encode_chat([m.for_template() for m in request.messages], model), "messages"
+        token_ids = await self._generation.tokenizer.encode((request.prefix or "") + (request.prompt or ""))
+        if not token_ids:
+            raise InvalidRequest("The prompt is empty.", param="prompt", code="invalid_value")
+        return token_ids, "prompt"
+
+    def _limit(self, kwargs: GenerateKwargs, prompt_tokens: int, parameter: str) -> int:
+        """New tokens at most; max_new_tokens goes before max_length, as in transformers."""
+        generation = self._generation
+        asked, default = kwargs.max_new_tokens, None
+        if asked is None:
+            # First whether the prompt fits at all: a longer max_length would be the wrong advice otherwise.
+            generation.completion_limit(prompt_tokens, None, prompt=parameter)
+            new_tokens = _beyond(prompt_tokens, kwargs.max_length)
+            asked, default = (None, new_tokens) if kwargs.max_length is None else (new_tokens, None)
+        return generation.completion_limit(prompt_tokens, asked, prompt=parameter, default=default)
+
+
+def _beyond(prompt_tokens: int, max_length: int | None) -> int:
+    """Tokens that max_length leaves for the answer."""
+    together = max_length or _DEFAULT_MAX_LENGTH
+    if together > prompt_tokens:
+        return together - prompt_tokens
+    raise InvalidRequest(
+        f"The prompt has {prompt_tokens} tokens, but prompt and answer together may have {together}"
+        f"{'' if max_length else ' by default'}. Send max_new_tokens, which counts the answer alone.",
+        param="generate_kwargs.max_length",
+        code="invalid_value",
+    )

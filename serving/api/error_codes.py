@@ -1,0 +1,29 @@
+"""The codes that an error of this service can carry; docs/api.md says when each is sent."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ErrorCode = Literal[
+    "chat_template_missing",
+    "context_length_exceeded",
+    "engine_overloaded",
+    "engine_unavailable",
+    "generation_failed",
+    "http_error",
+    "internal_error",
+    "invalid_body",
+    "invalid_json",
+    "invalid_messages",
+    "invalid_type",
+    "invalid_value",
+    "method_not_allowed",
+    "missing_required_parameter",
+    "model_not_found",
+    "request_too_large",
+    "unknown_parameter",
+    "unknown_url",
+    "unsupported_parameter",
+    "unsupported_value",
+]
+"""Stable: a client may decide by them what to do. A new one may come with any version."""

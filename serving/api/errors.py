@@ -1,0 +1,204 @@
+"""Every answer that is no success, in the shape of OpenAI's errors.
+
+    ApiError                    the body {"error": {"message", "type", "param", "code"}} and a status
+    ├── InvalidRequest          400; the caller can correct it, `param` names the parameter
+    │   └── ContextLengthExceeded
+    ├── ModelNotFound           404
+    └── ServiceBusy             429 and 503, with Retry-After
+
+Handlers raise these and the engine's own exceptions; `to_api_error` turns whatever was raised into an ApiError, for a
+response or, once a stream has begun, for an event in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from serving.api.connection import ClientDisconnected
+from serving.api.error_codes import ErrorCode
+from serving.api.validation import describe_validation
+from serving.engines.protocol import EngineOverloaded, EngineUnavailable, RequestFailed
+
+logger = logging.getLogger(__name__)
+
+_MAX_RETRY_AFTER = 120
+"""Seconds; OpenAI's client gives up instead of waiting for longer."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that went away; nobody reads the answer, but metrics count it."""
+_LONGEST_TEXT = 2000
+"""Characters of a message: it may repeat what a request said, and that may be megabytes."""
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; `code` is stable, `message` is for people."""
+
+    message: str
+    type: str
+    param: str | None
+    code: ErrorCode
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: ErrorDetail
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody},
+    "5XX": {"model": ErrorBody},
+}
+"""For the `responses` of routes, so that the OpenAPI document tells the truth about errors."""
+
+
+class ApiError(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, message: str, *, type: str, code: ErrorCode, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers: dict[str, str] = {}
+        self.detail = ErrorDetail(
+            message=_presentable(message), type=type, param=None if param is None else _presentable(param), code=code
+        )
+
+    def body(self) -> str:
+        return ErrorBody(error=self.detail).model_dump_json()
+
+    def response(self) -> Response:
+        return Response(self.body(), self.status, self.headers, media_type="application/json")
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be answered as it is."""
+
+    def __init__(self, message: str, *, param: str | None, code: ErrorCode) -> None:
+        super().__init__(400, message, type="invalid_request_error", param=param, code=code)
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """The prompt, or the prompt with what is to be generated, does not fit into the model's context."""
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message, param=param, code="context_length_exceeded")
+
+
+class ModelNotFound(ApiError):
+    """No model of this service has that id."""
+
+    def __init__(self, model: str, known: list[str]) -> None:
+        message = f"The model '{model}' does not exist; this service has: {', '.join(known)}."
+        super().__init__(404, message, type="invalid_request_error", param="model", code="model_not_found")
+
+
+class ServiceBusy(ApiError):
+    """Try again later."""
+
+    def __init__(self, status: int, message: str, *, type: str, code: ErrorCode, retry_after: int) -> None:
+        super().__init__(status, message, type=type, code=code)
+        self.headers = {"Retry-After": str(min(max(retry_after, 1), _MAX_RETRY_AFTER))}
+
+
+def to_api_error(error: Exception) -> ApiError:
+    """The answer to whatever was raised; the unforeseen is logged and becomes a 500 without its details."""
+    match error:
+        case ApiError():
+            return error
+        case EngineOverloaded():
+            return ServiceBusy(
+                429, str(error), type="rate_limit_error", code="engine_overloaded", retry_after=error.retry_after
+            )
+        case EngineUnavailable():
+            return ServiceBusy(
+                503,
+                str(error),
+                type="service_unavailable_error",
+                code="engine_unavailable",
+                retry_after=error.retry_after,
+            )
+        case RequestFailed():
+            logger.error("a request failed in the engine: %s", error)
+            return ApiError(500, str(error), type="server_error", code="generation_failed")
+        case RequestValidationError():
+            found = describe_validation(error.errors())
+            return InvalidRequest(found.message, param=found.param, code=found.code)
+        case _:
+            logger.error("a request failed", exc_info=error)
+            message = "The service failed to answer; the replica's log has the reason."
+            return ApiError(500, message, type="server_error", code="internal_error")
+
+
+def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
+    """FastAPI's and Starlette's own answers: unknown path, wrong method, a body that is too large."""
+    path = request.url.path
+    code: ErrorCode
+    match error.status_code:
+        case 404:
+            message, code = (
+                f"Unknown URL: {request.method} {path}; {_docs(request)} lists the endpoints.",
+                "unknown_url",
+            )
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            message, code = f"{request.method} is not allowed on {path}; use {allowed}.", "method_not_allowed"
+        case 413:
+            message, code = str(error.detail), "request_too_large"
+        case 400 if error.__cause__ is not None:
+            message, code = f"The body is not valid JSON: {_unreadable(error.__cause__)}.", "invalid_json"
+        case _:
+            message, code = str(error.detail), "http_error"
+    answer = ApiError(error.status_code, message, type="invalid_request_error", code=code)
+    answer.headers = dict(error.headers or {})
+    return answer
+
+
+def _unreadable(cause: BaseException) -> str:
+    """What FastAPI keeps to itself: why a body could not be parsed."""
+    match cause:
+        case UnicodeDecodeError():
+            return f"byte {cause.start} is not UTF-8"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return str(cause).split(";")[0]
+
+
+def _presentable(text: str) -> str:
+    """A text that can be sent: not too long, and no half of a surrogate pair, which JSON can say but UTF-8 cannot."""
+    if len(text) > _LONGEST_TEXT:
+        half = _LONGEST_TEXT // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _docs(request: Request) -> str:
+    return request.scope.get("root_path", "") + "/docs"
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every failure of the app's routes an answer in OpenAI's shape."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return to_api_error(error).response()
+
+    async def answer_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, ClientDisconnect):
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        return _from_http_exception(request, error).response()
+
+    async def forget(_: Request, __: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    for kind in (ApiError, EngineUnavailable, RequestFailed, RequestValidationError):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(HTTPException, answer_http)
+    app.add_exception_handler(ClientDisconnected, forget)

@@ -1,0 +1,111 @@
+"""What the generating endpoints have in common, below HTTP: how long, how sampled, what belongs to an answer."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from presets.serve_config import SamplingDefaults
+from serving.api.errors import ContextLengthExceeded, InvalidRequest
+from serving.api.models.handler import Models
+from serving.engines.protocol import Sampling
+from serving.text.generator import TextGenerator
+from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, Tokenizer
+
+
+class SamplingChoice(Protocol):
+    """The sampling parameters of a request; None is the workspace's default."""
+
+    @property
+    def temperature(self) -> float | None: ...
+    @property
+    def top_p(self) -> float | None: ...
+    @property
+    def top_k(self) -> int | None: ...
+    @property
+    def seed(self) -> int | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What handlers need to generate text."""
+
+    models: Models
+    tokenizer: Tokenizer
+    generator: TextGenerator
+    max_context: int
+    """Tokens of prompt and completion together."""
+    sampling_defaults: Callable[[], SamplingDefaults]
+    """Asked with every request, since the defaults change in place."""
+    fingerprint: str
+
+    def sampling(self, request: SamplingChoice) -> Sampling:
+        defaults = self.sampling_defaults()
+        temperature = defaults.temperature if request.temperature is None else request.temperature
+        top_p = defaults.top_p if request.top_p is None else request.top_p
+        if top_p == 0:
+            # The smallest nucleus is the likeliest token alone, which is what temperature 0 means.
+            temperature, top_p = 0.0, 1.0
+        top_k = defaults.top_k if request.top_k is None else request.top_k
+        return Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=request.seed)
+
+    async def encode_chat(self, messages: Sequence[Mapping[str, str]], model: str) -> list[int]:
+        """The prompt of a conversation; raises InvalidRequest if the model's chat template cannot make one."""
+        try:
+            return await self.tokenizer.encode_chat(messages)
+        except ChatTemplateMissing as error:
+            raise InvalidRequest(
+                f"The model '{model}' has no chat template, so it cannot chat; use /v1/completions.",
+                param="messages",
+                code="chat_template_missing",
+            ) from error
+        except ChatTemplateRefused as error:
+            raise InvalidRequest(
+                f"The chat template of '{model}' does not take these messages: {error}.",
+                param="messages",
+                code="invalid_messages",
+            ) from error
+
+    def stop_token_ids(self, *, ignore_eos: bool | None) -> frozenset[int]:
+        return frozenset() if ignore_eos else self.tokenizer.stop_token_ids
+
+    def completion_limit(
+        self, prompt_tokens: int, asked: int | None, *, prompt: str, default: int | None = None
+    ) -> int:
+        """Tokens to generate at most; `prompt` is the parameter that holds the prompt.
+
+        A caller who asks for no number gets `default`, or what there is room for.
+
+        Raises ContextLengthExceeded with both numbers.
+        """
+        room = self.max_context - prompt_tokens
+        if room < 1:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.max_context} tokens, and the prompt alone has "
+                f"{prompt_tokens}. Please shorten it to at most {self.max_context - 1}.",
+                param=prompt,
+            )
+        if asked is not None and asked > room:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.max_context} tokens, but {prompt_tokens + asked} were "
+                f"requested: {prompt_tokens} of the prompt and {asked} of the completion. Please shorten either.",
+                param=prompt,
+            )
+        if asked is not None:
+            return asked
+        return room if default is None else min(room, default)
+
+
+@dataclass(frozen=True)
+class AnswerIdentity:
+    """What all chunks of one answer share."""
+
+    prefix: str
+    id: str = field(init=False)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", f"{self.prefix}-{uuid.uuid4().hex}")

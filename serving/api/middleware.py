@@ -1,0 +1,72 @@
+"""What happens to every request: it is measured, its body is bounded, and it is answered whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.api.errors import CLIENT_CLOSED_REQUEST, to_api_error
+from serving.metrics import ServiceMetrics
+
+
+class Measured:
+    """Records each request, streams until their end, and turns what nobody caught into an answer.
+
+    Plain ASGI: Starlette's BaseHTTPMiddleware would keep a client's disconnection from the handlers.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:
+            # How Ray Serve says that the client went away.
+            status = status or CLIENT_CLOSED_REQUEST
+            raise
+        except Exception as error:
+            if status:
+                raise
+            await to_api_error(error).response()(scope, receive, send_and_note)
+        finally:
+            endpoint = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.observe_request(endpoint, status, time.monotonic() - started)
+
+
+class BoundedBody:
+    """Refuses a body that is too large to be a prompt before it fills the replica's memory."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                # FastAPI passes on this class alone while it reads a body.
+                raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes, this service's limit.")
+            return message
+
+        await self._app(scope, receive_bounded, send)

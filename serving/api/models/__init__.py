@@ -1,0 +1,1 @@
+"""OpenAI's GET /v1/models and GET /v1/models/{id}."""

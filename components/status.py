@@ -60,6 +60,8 @@ def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
     if all(finding.status == "True" for found in findings.values() for finding in found.values()):
         for name in findings:
             console.print(f"{name} answers at {workspaces[name]['endpoint']}")
+        first = min(findings)
+        console.print(f"\ntry it:\n{example(first, workspaces[first]['endpoint'])}")
     else:
         console.print(logs(stack))
 
@@ -94,6 +96,13 @@ def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType
         since = "" if recorded[kind]["status"] == "True" else f" (since {recorded[kind]['lastTransitionTime']})"
         lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
     return lines
+
+
+def example(model: str, endpoint: str) -> str:
+    """A request to copy and paste."""
+    question = "Complete the sentence: The capital of France is"
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 0}
+    return f"curl -s {endpoint}/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
 
 
 def logs(stack: str) -> str:

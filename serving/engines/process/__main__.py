@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 
+from serving.engines.process.inbox import Inbox
 from serving.engines.process.messages import LaunchOptions
 
 
@@ -23,9 +24,12 @@ def main() -> None:
     # Ctrl-C in a terminal reaches the whole group; the replica decides when its engine ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    from serving.engines.process.worker import serve  # imports torch, which must find the environment as set above
+    connection = socket.socket(fileno=int(sys.argv[2]))
+    inbox = Inbox(connection)
 
-    serve(socket.socket(fileno=int(sys.argv[2])), options)
+    from serving.engines.process.worker import serve  # torch takes seconds; the inbox hears of a parent's end meanwhile
+
+    serve(connection, inbox, options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from serving.engines.process.child import Child
@@ -58,7 +58,7 @@ class EngineProcess:
             raise
         self._supervisor = asyncio.create_task(self._supervise(child), name="engine-supervisor")
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[TokenChunk]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenChunk, None]:
         child = self._admit()
         # an id that is never used twice: what the engine still sends for a cancelled request finds nobody
         request_id = f"{request.id}#{next(self._serial)}"

@@ -86,9 +86,9 @@ async def read_event(reader: asyncio.StreamReader) -> Event | None:
 
 def read_command(stream: BinaryIO) -> Command | None:
     """The next message of the parent, waiting for it; None when it has closed its end or died."""
-    header = stream.read(_LENGTH.size)
-    if len(header) < _LENGTH.size:
+    try:
+        header = stream.read(_LENGTH.size)
+        body = stream.read(_LENGTH.unpack(header)[0])
+        return pickle.loads(body)
+    except (OSError, EOFError, struct.error, pickle.UnpicklingError):  # cut off in the middle
         return None
-    (length,) = _LENGTH.unpack(header)
-    body = stream.read(length)
-    return pickle.loads(body) if len(body) == length else None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import queue
 import socket
-import threading
 import time
 
 import torch
 
+from serving.engines.process.inbox import Inbox, end_without_parent
 from serving.engines.process.messages import (
     Cancel,
     Command,
@@ -21,7 +19,6 @@ from serving.engines.process.messages import (
     StepReport,
     Submit,
     encode,
-    read_command,
 )
 from serving.engines.protocol import RequestFailed
 from serving.engines.transformers_engine.engine import TransformersEngine
@@ -32,10 +29,8 @@ from serving.errors import StartupFailure
 _log = logging.getLogger(__name__)
 
 
-def serve(connection: socket.socket, options: LaunchOptions) -> None:
-    """Answer commands until the parent is gone, which ends the process at once, whatever it is doing."""
-    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, commands), name="commands", daemon=True).start()
+def serve(connection: socket.socket, inbox: Inbox, options: LaunchOptions) -> None:
+    """Load the model, say how that went, and answer commands for as long as there is a parent."""
     try:
         engine, started = _start(options)
     except StartupFailure as failure:
@@ -45,7 +40,7 @@ def serve(connection: socket.socket, options: LaunchOptions) -> None:
     _log.info("ready: load %.1f s, warm-up %.1f s", started.load_seconds, started.warmup_seconds)
     _send(connection, started)
     while True:
-        failures = _apply(engine, _collect(commands, wait=not engine.has_work))
+        failures = _apply(engine, inbox.collect(wait=not engine.has_work))
         outcome = engine.step()
         report = StepReport(chunks=outcome.chunks, failures=failures | outcome.failures, stats=engine.stats())
         _send(connection, report)
@@ -71,28 +66,6 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
     return engine, Started(load_seconds=loaded - begin, warmup_seconds=time.monotonic() - loaded)
 
 
-def _receive(connection: socket.socket, commands: queue.SimpleQueue[Command]) -> None:
-    """A thread of its own, so that the parent's end is noticed during a long load or step too."""
-    stream = connection.makefile("rb")
-    while True:
-        try:
-            command = read_command(stream)
-        except OSError:
-            command = None
-        if command is None:
-            _log.info("the replica is gone; the engine ends")
-            os._exit(0)
-        commands.put(command)
-
-
-def _collect(commands: queue.SimpleQueue[Command], *, wait: bool) -> list[Command]:
-    """What has come in; with `wait`, at least one command."""
-    collected = [commands.get()] if wait else []
-    while not commands.empty():
-        collected.append(commands.get())
-    return collected
-
-
 def _apply(engine: TransformersEngine, commands: list[Command]) -> dict[str, str]:
     """Returns why requests were refused, by id."""
     refused: dict[str, str] = {}
@@ -112,5 +85,4 @@ def _send(connection: socket.socket, event: Event) -> None:
     try:
         connection.sendall(encode(event))
     except OSError:
-        _log.info("the replica is gone; the engine ends")
-        os._exit(0)
+        end_without_parent()

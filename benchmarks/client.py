@@ -1,0 +1,130 @@
+"""Clients that stream chat completions. They share the cores with what they measure, so they do as little as they can:
+while the answers come, bytes and times are kept; the events in them are read when all is over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from benchmarks.errors import ServiceFailed
+
+_TIMEOUT = httpx.Timeout(600)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Bytes off the network, and the seconds since their request was sent."""
+
+    seconds: float
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One streamed completion."""
+
+    tokens: int
+    """As the service counts them in `usage`."""
+    finish_reason: str
+    pieces: tuple[float, ...]
+    """When each piece of text arrived, in seconds since the request was sent."""
+
+    @property
+    def first_token(self) -> float:
+        return self.pieces[0]
+
+    @property
+    def gaps(self) -> list[float]:
+        """Seconds between a piece of text and the next."""
+        return [later - earlier for earlier, later in zip(self.pieces, self.pieces[1:], strict=False)]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What several clients got, and how long all of it took."""
+
+    answers: tuple[Answer, ...]
+    seconds: float
+
+
+def read(arrivals: Sequence[Arrival]) -> Answer:
+    """The answer in a stream of server-sent events. Raises ServiceFailed if it is not a whole one."""
+    pieces: list[float] = []
+    tokens, finish_reason, rest = 0, "", b""
+    for arrival in arrivals:
+        *lines, rest = (rest + arrival.data).split(b"\n")
+        for line in lines:
+            payload = line.removeprefix(b"data:").strip()
+            if not line.startswith(b"data:") or payload == b"[DONE]":
+                continue
+            event = json.loads(payload)
+            if "error" in event:
+                raise ServiceFailed(f"the stream ended with an error: {event['error']}")
+            if usage := event.get("usage"):
+                tokens = usage["completion_tokens"]
+            for choice in event.get("choices", ()):
+                finish_reason = choice.get("finish_reason") or finish_reason
+                if choice.get("delta", {}).get("content"):
+                    pieces.append(arrival.seconds)
+    if not (tokens and pieces and finish_reason):
+        got = f"{len(pieces)} pieces of text, {tokens} tokens in usage, finish_reason {finish_reason or 'missing'}"
+        raise ServiceFailed(f"a stream came without what a whole answer has: {got}")
+    return Answer(tokens=tokens, finish_reason=finish_reason, pieces=tuple(pieces))
+
+
+def load(base_url: str, model: str, prompts: Sequence[Sequence[str]], max_tokens: int) -> Load:
+    """As many clients as there are lists of prompts, each asking one prompt of its list after the other.
+
+    base_url: that of the OpenAI API, with its /v1. Raises ServiceFailed with the first request that fails.
+    """
+    try:
+        streams, seconds = asyncio.run(_clients(base_url, model, prompts, max_tokens))
+    except* (httpx.HTTPError, ServiceFailed) as group:
+        first = group.exceptions[0]
+        raise ServiceFailed(f"{type(first).__name__}: {first}") from first
+    return Load(tuple(read(stream) for stream in streams), seconds)
+
+
+async def _clients(
+    base_url: str, model: str, prompts: Sequence[Sequence[str]], max_tokens: int
+) -> tuple[list[list[Arrival]], float]:
+    # Bytes as they come: a compressed stream would be held back until there is enough to compress.
+    headers = {"Accept-Encoding": "identity"}
+    limits = httpx.Limits(max_connections=len(prompts))
+    async with httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers, trust_env=False) as client:
+        begun = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_client(client, base_url, model, own, max_tokens)) for own in prompts]
+        seconds = time.perf_counter() - begun
+    return [stream for task in tasks for stream in task.result()], seconds
+
+
+async def _client(
+    client: httpx.AsyncClient, base_url: str, model: str, prompts: Sequence[str], max_tokens: int
+) -> list[list[Arrival]]:
+    return [await _stream(client, base_url, model, prompt, max_tokens) for prompt in prompts]
+
+
+async def _stream(client: httpx.AsyncClient, base_url: str, model: str, prompt: str, max_tokens: int) -> list[Arrival]:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    arrivals: list[Arrival] = []
+    begun = time.perf_counter()
+    async with client.stream("POST", f"{base_url}/chat/completions", json=body) as response:
+        if response.is_error:
+            await response.aread()
+            raise ServiceFailed(f"{base_url} answered {response.status_code}: {response.text[:300]}")
+        async for data in response.aiter_raw():
+            arrivals.append(Arrival(time.perf_counter() - begun, data))
+    return arrivals

@@ -1,0 +1,66 @@
+"""Modelyard under test: a project of its own in a temporary folder, brought up with the real pulumi."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.console import console
+from benchmarks.errors import BenchmarkFailed, ServiceFailed
+from benchmarks.service import MODELYARD, Service
+from components.reconciliation import ports
+from tests.stack.yard import STACK, TINY, Yard, workspace
+
+WORKSPACE = "chat"
+PRESET = TINY
+
+
+@contextmanager
+def temporary_yard(environment: Mapping[str, str] | None = None) -> Iterator[Yard]:
+    """A project whose stack wants one workspace; nothing runs yet, and nothing is left afterwards.
+
+    environment: variables that its commands get besides our own.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
+        yard = Yard(Path(folder))
+        yard.environment |= environment or {}
+        try:
+            # Pinned, because others may be looking for a port upwards from the usual one at this very moment.
+            serve, dashboard = ports.any_free(2)
+            wanted = {"servePort": serve, "dashboardPort": dashboard}
+            yard.configure(workspace(WORKSPACE, preset=PRESET), ray=wanted)
+            yield yard
+        finally:
+            yard.close()
+
+
+def pulumi(yard: Yard, command: str, *arguments: str) -> float:
+    """Run it as a person would, preview included; the seconds that it took. Raises BenchmarkFailed."""
+    begun = time.monotonic()
+    done = yard.run("pulumi", command, *arguments, "--non-interactive", "--color=never", "--stack", STACK)
+    seconds = time.monotonic() - begun
+    if done.code != 0:
+        errors = dict.fromkeys(line.strip() for line in done.text.splitlines() if "error: " in line)
+        raise BenchmarkFailed(f"pulumi {command} ended with {done.code}:\n" + ("\n".join(errors) or done.text))
+    return seconds
+
+
+def up(yard: Yard, *arguments: str) -> float:
+    return pulumi(yard, "up", "--yes", *arguments)
+
+
+@contextmanager
+def running() -> Iterator[Service]:
+    """The service that one `pulumi up` makes. Raises ServiceFailed."""
+    with temporary_yard() as yard:
+        try:
+            with console.step(f"{MODELYARD}: pulumi up", usual="usually less than a minute"):
+                up(yard)
+        except BenchmarkFailed as failure:
+            raise ServiceFailed(str(failure)) from failure
+        yield Service(
+            name=MODELYARD, base_url=yard.endpoint(WORKSPACE), model=WORKSPACE, processes=tuple(yard.processes())
+        )

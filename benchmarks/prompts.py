@@ -1,0 +1,32 @@
+"""Prompts whose answers are long: a small model at temperature 0 writes on for at least 128 tokens.
+
+All are different, so that no cache of prefixes answers for the model, and every service gets the same ones.
+"""
+
+from __future__ import annotations
+
+_FORMS = ("story", "essay", "lecture", "travel report", "speech", "handbook")
+_SUBJECTS = (
+    *("the sea", "an old lighthouse", "the history of bread", "a journey by train", "mountains in winter", "bees"),
+    *("the invention of paper", "a market in a small town", "how rivers shape the land", "the moon", "bridges", "tea"),
+    *("a library at night", "the life of trees", "sailing ships", "clocks", "the first telephone", "a desert", "salt"),
+    *("gardens", "birds that migrate", "an island", "volcanoes", "the art of cooking", "horses"),
+)
+
+COUNT = len(_FORMS) * len(_SUBJECTS)
+"""Different prompts."""
+
+
+def prompt(number: int) -> str:
+    """The prompt of this number; they repeat after `COUNT`, since 6 forms and 25 subjects have no common divisor.
+
+    >>> prompt(0)
+    'Write a long and detailed story about the sea, at least one thousand words.'
+    """
+    form, subject = _FORMS[number % len(_FORMS)], _SUBJECTS[number % len(_SUBJECTS)]
+    return f"Write a long and detailed {form} about {subject}, at least one thousand words."
+
+
+def for_clients(clients: int, each: int, first: int) -> list[list[str]]:
+    """A list of `each` prompts for every client, counted on from number `first`."""
+    return [[prompt(first + client * each + turn) for turn in range(each)] for client in range(clients)]

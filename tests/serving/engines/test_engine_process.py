@@ -1,0 +1,272 @@
+"""The engine as the API sees it: a real process, killed, overloaded, drained and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from presets.serve_config import EngineArgs
+from serving.engines.process.engine_process import EngineProcess
+from serving.engines.process.messages import LaunchOptions
+from serving.engines.process.restarts import RestartPolicy
+from serving.engines.protocol import EngineOverloaded, EngineUnavailable, GenerationRequest, RequestFailed
+from serving.errors import StartupFailure
+from tests.serving.engines.conftest import BuildEngine
+from tests.serving.engines.driving import request, run
+from tests.serving.engines.tiny_models import CONTEXT, POISON, prompt
+
+SEQUENCES = 2
+ENDLESS = CONTEXT
+"""More tokens than any test waits for."""
+
+pytestmark = pytest.mark.slow
+
+
+def options(model_dir: Path, max_context: int = CONTEXT) -> LaunchOptions:
+    args = EngineArgs(dtype="float32", max_context=max_context, max_sequences=SEQUENCES, threads=1)
+    return LaunchOptions(name="tiny", model_dir=model_dir, trust_remote_code=False, engine=args)
+
+
+@dataclass(frozen=True)
+class Engines:
+    shared: EngineProcess
+    """For tests that leave it as they found it."""
+    drained: EngineProcess
+    """For one test each."""
+    doomed: EngineProcess
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engines(poisoned_dir: Path) -> AsyncIterator[Engines]:
+    """All of this module's processes, started side by side: importing torch is most of each one's start."""
+    launch = options(poisoned_dir)
+    all_engines = Engines(EngineProcess(launch), EngineProcess(launch), EngineProcess(launch, RestartPolicy(limit=0)))
+    each = (all_engines.shared, all_engines.drained, all_engines.doomed)
+    await asyncio.gather(*(engine.start() for engine in each))
+    yield all_engines
+    await asyncio.gather(*(engine.stop() for engine in each))
+
+
+@pytest.fixture(scope="module")
+def engine(engines: Engines) -> EngineProcess:
+    return engines.shared
+
+
+async def tokens_of(engine: EngineProcess, one: GenerationRequest) -> tuple[int, ...]:
+    return tuple([token async for chunk in engine.generate(one) for token in chunk.token_ids])
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def first_chunk(engine: EngineProcess, one: GenerationRequest) -> None:
+    """Start a request, take its first tokens, and leave it."""
+    async with aclosing(engine.generate(one)) as chunks:
+        await anext(chunks)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_requests_at_once_get_what_each_would_get_alone(
+    engine: EngineProcess, build: BuildEngine, poisoned_dir: Path
+) -> None:
+    lengths = (3, 90, 12, 40)
+    expected = [run(build(model_dir=poisoned_dir), request("a", prompt(n))).tokens["a"] for n in lengths]
+    answers = await asyncio.gather(*(tokens_of(engine, request("same id", prompt(n))) for n in lengths))
+    assert answers == expected
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_health_names_the_process_and_the_phases_of_its_start(engine: EngineProcess) -> None:
+    health = engine.health()
+    assert (health.status, health.reason) == ("ready", "")
+    assert health.phases.keys() == {"process", "load", "warmup"}
+    assert all(seconds > 0 for seconds in health.phases.values())
+    assert health.pid is not None
+    command = psutil.Process(health.pid).cmdline()
+    assert "serving.engines.process" in command
+    assert '"name":"tiny"' in command[3]
+    assert psutil.Process(health.pid).environ()["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_consumer_that_leaves_frees_its_slot(engine: EngineProcess) -> None:
+    await first_chunk(engine, request("closed", prompt(5), ENDLESS))
+    await until(lambda: engine.stats().running == 0)
+
+    task = asyncio.create_task(tokens_of(engine, request("cancelled", prompt(5), ENDLESS)))
+    await until(lambda: engine.stats().running == 1)
+    task.cancel()
+    await until(lambda: engine.stats().running == 0)
+    assert engine.stats().waiting == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_waiting_request_can_be_cancelled(engine: EngineProcess) -> None:
+    tasks = [asyncio.create_task(tokens_of(engine, request(str(n), prompt(5), ENDLESS))) for n in range(SEQUENCES + 1)]
+    await until(lambda: (engine.stats().running, engine.stats().waiting) == (SEQUENCES, 1))
+    tasks[-1].cancel()
+    await until(lambda: engine.stats().waiting == 0)
+    assert engine.stats().running == SEQUENCES
+    for task in tasks:
+        task.cancel()
+    await until(lambda: engine.stats().running == 0)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_more_waiting_requests_than_allowed_are_refused(engine: EngineProcess) -> None:
+    engine.set_max_waiting(1)
+    tasks = [asyncio.create_task(tokens_of(engine, request(str(n), prompt(5), ENDLESS))) for n in range(SEQUENCES + 1)]
+    try:
+        await until(lambda: engine.stats().running + engine.stats().waiting == SEQUENCES + 1)
+        with pytest.raises(EngineOverloaded, match="2 requests run and 1 wait"):
+            await first_chunk(engine, request("one too many", prompt(5)))
+        engine.set_max_waiting(2)
+        over = asyncio.create_task(tokens_of(engine, request("now allowed", prompt(5))))
+        await until(lambda: engine.stats().waiting == 2)
+        over.cancel()
+    finally:
+        for task in tasks:
+            task.cancel()
+        engine.set_max_waiting(256)
+    await until(lambda: engine.stats().running == 0)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_failed_request_fails_alone(engine: EngineProcess) -> None:
+    good = asyncio.create_task(tokens_of(engine, request("good", prompt(5), 200)))
+    with pytest.raises(RequestFailed, match="no finite probabilities"):
+        await tokens_of(engine, request("poisoned", (3, POISON)))
+    with pytest.raises(RequestFailed, match="with a completion at most"):
+        await tokens_of(engine, request("too long", prompt(CONTEXT)))
+    assert len(await good) == 200
+    assert engine.health().status == "ready"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_killed_engine_heals(engine: EngineProcess) -> None:
+    old = engine.health().pid
+    assert old is not None
+    chunks = engine.generate(request("in flight", prompt(5), ENDLESS))
+    await anext(chunks)
+    os.kill(old, signal.SIGKILL)
+    with pytest.raises(EngineUnavailable, match=r"SIGKILL .* while it answered") as caught:
+        async for _ in chunks:
+            pass
+    assert 0 < caught.value.retry_after <= 120
+
+    health = engine.health()
+    assert (health.status, health.reason) == ("restarting", "EngineRestarting")
+    assert f"pid {old}" in health.message
+    assert "SIGKILL" in health.message
+    with pytest.raises(EngineUnavailable, match="the engine is restarting"):
+        await tokens_of(engine, request("too early", prompt(5)))
+
+    await until(lambda: engine.health().status == "ready")
+    assert len(await tokens_of(engine, request("after", prompt(5), 7))) == 7
+    assert engine.health().pid != old
+    assert engine.stats().restarts == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_engine_that_is_drained_finishes_and_one_that_is_stopped_is_gone(engines: Engines) -> None:
+    engine = engines.drained
+    pid = engine.health().pid
+    assert pid is not None
+    running = asyncio.create_task(tokens_of(engine, request("running", prompt(5), 300)))
+    await until(lambda: engine.stats().running == 1)
+    draining = asyncio.create_task(engine.drain(60))
+    await until(lambda: engine.health().status == "draining")
+    with pytest.raises(EngineUnavailable, match="draining"):
+        await tokens_of(engine, request("late", prompt(5)))
+    await draining
+    assert len(await running) == 300
+
+    begin = time.monotonic()
+    await engine.drain(60)
+    assert time.monotonic() - begin < 1, "nothing is in flight"
+    await engine.stop()
+    assert not alive(pid)
+    assert engine.health().status == "stopped"
+    await engine.stop()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_engine_that_dies_too_often_stays_down(engines: Engines) -> None:
+    engine = engines.doomed
+    pid = engine.health().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    await until(lambda: engine.health().status == "failed")
+    health = engine.health()
+    assert health.reason == "EngineDied"
+    assert "SIGTERM" in health.message
+    assert health.pid is None
+    with pytest.raises(EngineUnavailable, match="the engine is failed"):
+        await tokens_of(engine, request("too late", prompt(5)))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_prevents_the_start_is_told_and_nothing_is_left(poisoned_dir: Path) -> None:
+    engine = EngineProcess(options(poisoned_dir, max_context=CONTEXT + 1))
+    with pytest.raises(StartupFailure, match=f"set max_context to at most {CONTEXT}") as caught:
+        await engine.start()
+    assert caught.value.reason == "ContextTooLong"
+    assert engine.health().status == "failed"
+    assert engine.health().reason == "ContextTooLong"
+    assert engine.health().pid is None
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from presets.serve_config import EngineArgs
+from serving.engines.build import build_engine
+
+async def main():
+    args = EngineArgs(dtype="float32", max_context=64, max_sequences=2, threads=1)
+    engine = build_engine(args, Path(sys.argv[1]), False)
+    starting = asyncio.create_task(engine.start())
+    while engine.health().pid is None:
+        await asyncio.sleep(0.01)
+    print(engine.health().pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_the_engine_dies_with_the_process_that_started_it(poisoned_dir: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(poisoned_dir)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)

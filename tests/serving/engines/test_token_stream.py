@@ -1,0 +1,41 @@
+"""What a consumer gets of what the engine makes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serving.engines.process.token_stream import TokenStream
+from serving.engines.protocol import EngineUnavailable, TokenChunk
+
+
+@pytest.mark.asyncio
+async def test_a_slow_consumer_gets_what_has_piled_up_as_one_chunk() -> None:
+    stream = TokenStream()
+    stream.put(TokenChunk((1,)))
+    stream.put(TokenChunk((2,)))
+    assert await stream.next() == TokenChunk((1, 2))
+    stream.put(TokenChunk((3,)))
+    stream.put(TokenChunk((), "stop"))
+    assert await stream.next() == TokenChunk((3,), "stop")
+
+
+@pytest.mark.asyncio
+async def test_a_waiting_consumer_is_woken() -> None:
+    stream = TokenStream()
+    waiting = asyncio.create_task(stream.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    stream.put(TokenChunk((1,)))
+    assert await waiting == TokenChunk((1,))
+
+
+@pytest.mark.asyncio
+async def test_tokens_from_before_a_failure_are_not_lost() -> None:
+    stream = TokenStream()
+    stream.put(TokenChunk((1,)))
+    stream.fail(EngineUnavailable("gone"))
+    assert await stream.next() == TokenChunk((1,))
+    with pytest.raises(EngineUnavailable):
+        await stream.next()

@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 .PHONY: help up preview down refresh status env install setup lint format types test test-unit test-serving \
-	test-stack test-toolchain bench examples lock upgrade clean
+	test-stack test-toolchain bench docs examples lock upgrade clean
 
 help: ## list the targets
 	@printf 'make up            install what is missing and run `pulumi up`; the dev stack needs no cloud and no GPU\n'
@@ -26,7 +26,7 @@ help: ## list the targets
 	@printf '\nSTACK=%s chooses the stack: make up STACK=prod reads Pulumi.prod.yaml\n' '$(STACK)'
 
 up: setup ## set everything up, then `pulumi up` on STACK
-	@$(TOOLCHAIN) stack $(STACK) -- up --yes --refresh
+	@$(TOOLCHAIN) stack $(STACK) -- up --yes --refresh --skip-preview --suppress-outputs
 	@$(MAKE) status
 
 preview: setup ## what `make up` would change
@@ -85,6 +85,10 @@ test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 
 bench: install ## tokens per second, time to first token, phases of start-up
 	@$(WITH_TOOLS) $(BIN)/python -m benchmarks
+
+docs: ## write the tables of docs/configuration.md again
+	@$(TOOLCHAIN) setup dev
+	@$(BIN)/python -m docs.configuration_reference
 
 examples: ## write the plans beside the examples again
 	@$(TOOLCHAIN) setup dev

@@ -11,18 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from components.deployed import APPLICATION_TYPE
+from components.planning.table import plain
 from components.reconciliation.decide import findings_of, inference_finding, resource_finding
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.provider import observe
 from components.reconciliation.state import ConditionType, Desired, Finding
 
 HEADINGS = ("NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE")
-_WIDTH = 200
-"""Columns; wide enough that no name is cut where the output is a file."""
 
 
 def main() -> int:
@@ -52,18 +50,16 @@ def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
         )
         return
     findings = {name: live_findings(stack, name, deployed) for name, deployed in sorted(workspaces.items())}
-    console = Console(width=_WIDTH, highlight=False, markup=False, soft_wrap=True)
-    console.print(table_of(workspaces, findings, datetime.now(UTC)))
+    lines = plain(table_of(workspaces, findings, datetime.now(UTC)))
     for name, found in findings.items():
-        for line in reasons(name, workspaces[name], found):
-            console.print(line)
+        lines += reasons(name, workspaces[name], found)
     if all(finding.status == "True" for found in findings.values() for finding in found.values()):
-        for name in findings:
-            console.print(f"{name} answers at {workspaces[name]['endpoint']}")
+        lines += [f"{name} answers at {workspaces[name]['endpoint']}" for name in findings]
         first = min(findings)
-        console.print(f"\ntry it:\n{example(first, workspaces[first]['endpoint'])}")
+        lines += ["", "try it:", example(first, workspaces[first]["endpoint"])]
     else:
-        console.print(logs(stack))
+        lines.append(logs(stack))
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def live_findings(stack: str, name: str, deployed: Mapping[str, Any]) -> dict[ConditionType, Finding]:

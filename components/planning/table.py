@@ -35,7 +35,7 @@ def render_table(plan: Plan, changes: Mapping[str, str], *, serve_port: int | No
             table.add_row(*_row(workspace, plan, port), changes.get(name, ""))
         else:
             table.add_row(name, "", "", "", "", changes.get(name, DELETE))
-    lines = _plain(table) if table.rows else ["modelyard:workspaces is empty: nothing is served"]
+    lines = plain(table) if table.rows else ["modelyard:workspaces is empty: nothing is served"]
     return "\n".join([*lines, *_memory(plan), *(f"warning: {warning}" for warning in plan.warnings)])
 
 
@@ -66,7 +66,7 @@ def _memory(plan: Plan) -> list[str]:
     ]
 
 
-def _plain(table: Table) -> list[str]:
+def plain(table: Table) -> list[str]:
     """The table's lines. Only CHANGE is wrapped, and no value is ever cut: the console is wider than any row."""
     text = io.StringIO()
     console = Console(file=text, width=10_000, color_system=None, force_terminal=False, highlight=False, markup=False)

@@ -40,6 +40,10 @@ class RayFailed(Exception):
     """Ray did not start; the text has Ray's own last words and where its log is."""
 
 
+class RayEndedEarly(RayFailed):
+    """Ray's process ended before it was ready."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RayRecord:
     """One instance of Ray.
@@ -53,6 +57,7 @@ class RayRecord:
     dashboard_port: int
     serve_port: int
     environment: str
+    num_cpus: int | None = None
     pid: int = 0
     started: float = 0.0
     start_seconds: float = 0.0
@@ -137,10 +142,17 @@ class LocalRay:
             alive = record is not None and processes.is_alive(record.pid, record.started)
             if record is not None and not alive:
                 self._end(record)
-            successor = self._successor(wish, record, ours=alive)
-            if record is not None and alive:
-                self._end(record)
-            return self._start(executable, successor, wish, progress)
+            # A chosen port is free for others until Ray listens there, so one Ray of a person starts at a time.
+            with FileLock(Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}-ports.lock"):
+                successor = self._successor(wish, record, ours=alive)
+                if record is not None and alive:
+                    self._end(record)
+                try:
+                    return self._start(executable, successor, wish, progress)
+                except RayEndedEarly as failure:
+                    # It gives up after 30 s of its own, which a machine that is busy with something else can exceed.
+                    progress(f"{failure}; trying once more")
+                    return self._start(executable, self._successor(wish, successor, ours=False), wish, progress)
 
     def stop(self) -> None:
         """End this stack's Ray and every process that came from it; nothing else is touched."""
@@ -156,6 +168,7 @@ class LocalRay:
         return (
             wish.serve_port in (None, record.serve_port)
             and wish.dashboard_port in (None, record.dashboard_port)
+            and wish.num_cpus == record.num_cpus
             and wish.environment == record.environment
         )
 
@@ -176,7 +189,11 @@ class LocalRay:
         process = self._spawn(executable, record, wish)
         record = replace(record, pid=process.pid, started=processes.created_at(process.pid))
         self._write(record)
-        self._await(record, process)
+        try:
+            self._await(record, process)
+        except RayFailed:
+            self._end(record)
+            raise
         record = replace(record, start_seconds=round(time.monotonic() - begun, 3))
         self._write(record)
         progress(f"Ray answers after {record.start_seconds:.0f} s")
@@ -209,6 +226,7 @@ class LocalRay:
             dashboard_port=dashboard,
             serve_port=serve,
             environment=wish.environment,
+            num_cpus=wish.num_cpus,
         )
 
     def _spawn(self, executable: Path, record: RayRecord, wish: RayWish) -> subprocess.Popen[bytes]:
@@ -265,7 +283,7 @@ class LocalRay:
         with self.dashboard(record) as dashboard:
             while time.monotonic() < end:
                 if process.poll() is not None:
-                    raise RayFailed(f"Ray ended while it started (exit {process.returncode}): {self._last_words()}")
+                    raise RayEndedEarly(f"Ray ended while it started (exit {process.returncode}): {self._last_words()}")
                 try:
                     if not serve_started:
                         dashboard.start_serve()

@@ -29,7 +29,7 @@ def refuse(root: Path, source: str, *, trusted: bool) -> None:
 def _refusal(source: str, why: str) -> WeightsError:
     return WeightsError(
         "RemoteCodeRefused",
-        f"{source}: {why}, and repository code runs only with trust_remote_code: choose a model without",
+        f"{source}: {why}, and code that comes with a model is not run: choose a model without",
     )
 
 

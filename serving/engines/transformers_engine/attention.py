@@ -212,10 +212,12 @@ def _attend_plainly(
 ) -> torch.Tensor:
     """As `_attend_fused`, and with what that lacks: `softcap`, a bound on the scores, and `sinks` (heads,)."""
     slots, rows, heads, dim = queries.shape
-    kv_heads = keys.shape[1]
-    grouped = queries.reshape(slots, rows, kv_heads, -1, dim).permute(0, 2, 3, 1, 4)
+    kv_heads, seen = keys.shape[1], keys.shape[2]
+    # the heads that share a key head, and their rows, are the rows of one product
+    grouped = queries.reshape(slots, rows, kv_heads, -1, dim).permute(0, 2, 3, 1, 4).reshape(slots, kv_heads, -1, dim)
     # contiguous keys: oneDNN takes no others, and without it the product costs ten times as much as the copy
-    scores = torch.matmul(grouped, keys.contiguous()[:, :, None].transpose(-1, -2)) * scale
+    scores = torch.matmul(grouped, keys.contiguous().transpose(-1, -2)).mul_(scale)
+    scores = scores.view(slots, kv_heads, -1, rows, seen)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     if mask is not None:
@@ -223,9 +225,11 @@ def _attend_plainly(
     if sinks is not None:
         column = sinks.to(scores.dtype).view(1, kv_heads, -1, 1, 1).expand(*scores.shape[:-1], 1)
         scores = torch.cat([scores, column], dim=-1)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(values.dtype)[..., : keys.shape[-2]]
-    output = torch.matmul(weights, values[:, :, None])
-    return output.permute(0, 3, 1, 2, 4).reshape(slots * rows, heads, -1)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(values.dtype)[..., :seen]
+    output = torch.matmul(weights.reshape(slots, kv_heads, -1, seen), values)
+    return (
+        output.view(slots, kv_heads, -1, rows, output.shape[-1]).permute(0, 3, 1, 2, 4).reshape(slots * rows, heads, -1)
+    )
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attend)

@@ -93,6 +93,7 @@ class AttentionStep:
 
     def __init__(self, cache: KvCache, chunks: Sequence[Chunk]) -> None:
         self.cache = cache
+        self.chunks = chunks
         self.blocks = cut_into_blocks(chunks, cache.device)
         positions = [range(chunk.sequence.cached, chunk.sequence.cached + chunk.size) for chunk in chunks]
         starts = [chunk.sequence.slot * cache.context for chunk in chunks]
@@ -168,17 +169,12 @@ def attend(
         seen_keys = keys[block_slots, start : block.keys].transpose(1, 2)
         seen_values = values[block_slots, start : block.keys].transpose(1, 2)
         queries = rows[block.rows].unflatten(0, (block.slots, block.rows_per_slot))
-        if softcap is not None or s_aux is not None or _plain_is_faster(queries):
-            output = _attend_plainly(queries, seen_keys, seen_values, mask, scale, softcap, s_aux)
-        else:
+        if softcap is None and s_aux is None:
             output = _attend_fused(queries, seen_keys, seen_values, mask, scale)
+        else:
+            output = _attend_plainly(queries, seen_keys, seen_values, mask, scale, softcap, s_aux)
         outputs.append(output)
     return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).unsqueeze(0), None
-
-
-def _plain_is_faster(queries: torch.Tensor) -> bool:
-    """One row of each slot in half precision on a CPU: two matrix products take a third of the fused one's time."""
-    return queries.shape[1] == 1 and queries.device.type == "cpu" and queries.dtype != torch.float32
 
 
 def _attend_fused(

@@ -116,15 +116,16 @@ class TransformersEngine:
             self._record(chunks, tokens, outcome)
         return outcome
 
-    def forward(self, chunks: list[Chunk]) -> torch.Tensor:
-        """Logits (sequences that end in `chunks`, vocabulary), in the order of `chunks`; fills the cache."""
-        step = AttentionStep(self.cache, chunks)
+    def forward(self, step: AttentionStep) -> torch.Tensor:
+        """Logits (sequences that end in the step, vocabulary), in the order of its chunks; fills the cache."""
         ids = [
-            token for sequence, size in chunks for token in sequence.tokens[sequence.cached : sequence.cached + size]
+            token
+            for sequence, size in step.chunks
+            for token in sequence.tokens[sequence.cached : sequence.cached + size]
         ]
         last_rows: list[int] = []
         row = -1
-        for chunk in chunks:
+        for chunk in step.chunks:
             row += chunk.size
             if chunk.ends_sequence:
                 last_rows.append(row)
@@ -149,7 +150,7 @@ class TransformersEngine:
 
     def _compute(self, chunks: list[Chunk]) -> list[int | None]:
         """The next token of each sequence that ends in `chunks`; None where the logits are not finite."""
-        logits = self.forward(chunks)
+        logits = self.forward(AttentionStep(self.cache, chunks))
         ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
         samplings = [sequence.request.sampling for sequence in ending]
         uniforms = [
@@ -201,7 +202,7 @@ class TransformersEngine:
         slot = self._slots.take()
         probe = Sequence(GenerationRequest(id="", prompt_token_ids=(0,), max_tokens=1), slot, [0], random.Random(0))
         try:
-            self.forward([Chunk(probe, 1)])
+            self.forward(AttentionStep(self.cache, [Chunk(probe, 1)]))
         except Exception as error:
             raise EngineBroken(f"{type(error).__name__}: {error}") from error
         finally:

@@ -35,6 +35,8 @@ def warm_up(engine: TransformersEngine) -> float:
     try:
         ours = torch.stack(_by_the_engine(engine, probes)).float()
         theirs = torch.stack(_by_transformers(engine, probes)).float()
+    except StartupFailure:
+        raise
     except Exception as error:
         raise StartupFailure(
             "UnsupportedArchitecture",
@@ -61,16 +63,32 @@ def _probe(slot: int, length: int, vocabulary: int) -> Sequence:
 
 
 def _by_the_engine(engine: TransformersEngine, probes: list[Sequence]) -> list[torch.Tensor]:
-    """The last logits (vocabulary) of each probe."""
+    """The last logits (vocabulary) of each probe. Raises StartupFailure for a window that would be lost."""
     last: dict[int, torch.Tensor] = {}
     while unfinished := [probe for probe in probes if probe.pending]:
         chunks = plan_step(unfinished, _PROBE_BUDGET)
-        logits = iter(engine.forward(chunks))
+        step = attention.AttentionStep(engine.cache, chunks)
+        logits = iter(engine.forward(step))
         for chunk in chunks:
             if chunk.ends_sequence:
                 last[chunk.sequence.slot] = next(logits)
             chunk.sequence.cached += chunk.size
+        _refuse_lost_windows(engine, step)
     return [last[probe.slot] for probe in probes]
+
+
+def _refuse_lost_windows(engine: TransformersEngine, step: attention.AttentionStep) -> None:
+    """The probes are shorter than any window, so they cannot show that a module does not ask for its own."""
+    layer_types = getattr(engine.model.config.get_text_config(decoder=True), "layer_types", None) or ()
+    lost = [
+        layer for layer, kind in enumerate(layer_types) if kind == "sliding_attention" and not step.windows.get(layer)
+    ]
+    if lost:
+        raise StartupFailure(
+            "UnsupportedArchitecture",
+            f"{type(engine.model).__name__} does not tell the engine the sliding window of its layer {lost[0]}, so long "
+            "prompts would be answered wrongly; choose another model",
+        )
 
 
 def _by_transformers(engine: TransformersEngine, probes: list[Sequence]) -> list[torch.Tensor]:

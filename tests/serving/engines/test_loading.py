@@ -93,6 +93,14 @@ def test_a_model_whose_logits_differ_is_refused(build: BuildEngine, monkeypatch:
         warm_up(engine)
 
 
+def test_a_model_that_keeps_its_sliding_window_to_itself_is_refused(build: BuildEngine) -> None:
+    engine = build("gemma2")
+    model: Any = engine.model
+    model.model.layers[0].self_attn.sliding_window = None
+    with pytest.raises(StartupFailure, match="sliding window of its layer 0"):
+        warm_up(engine)
+
+
 def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartupFailure, match=r"has no config\.json") as caught:
         load(tmp_path / "nothing")

@@ -33,15 +33,20 @@ def warm_up(engine: TransformersEngine) -> float:
     probes = [_probe(slot, length, engine.vocabulary) for slot, length in enumerate(lengths)]
     name = type(engine.model).__name__
     try:
-        ours = torch.stack(_by_the_engine(engine, probes)).float()
-        theirs = torch.stack(_by_transformers(engine, probes)).float()
-    except StartupFailure:
-        raise
+        ours, windows = _by_the_engine(engine, probes)
+        theirs = _by_transformers(engine, probes)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise StartupFailure(
+            "OutOfMemory",
+            f"the cache of {engine.cache.slots} sequences of {engine.max_context} tokens does not fit into memory "
+            f"({error}); lower max_sequences or max_context",
+        ) from error
     except Exception as error:
         raise StartupFailure(
             "UnsupportedArchitecture",
             f"{name} failed in the engine's first step: {type(error).__name__}: {error}",
         ) from error
+    _refuse_lost_windows(engine, windows)
     ours, theirs = ours - ours.mean(dim=-1, keepdim=True), theirs - theirs.mean(dim=-1, keepdim=True)
     difference = float((ours - theirs).norm() / theirs.norm())
     _log.info("first steps differ from transformers by %.2g of the logits' spread", difference)
@@ -62,9 +67,10 @@ def _probe(slot: int, length: int, vocabulary: int) -> Sequence:
     return Sequence(request, slot, tokens, numbers)
 
 
-def _by_the_engine(engine: TransformersEngine, probes: list[Sequence]) -> list[torch.Tensor]:
-    """The last logits (vocabulary) of each probe. Raises StartupFailure for a window that would be lost."""
+def _by_the_engine(engine: TransformersEngine, probes: list[Sequence]) -> tuple[torch.Tensor, dict[int, int | None]]:
+    """The last logits of each probe (probes, vocabulary), float32; and the window that each layer asked for."""
     last: dict[int, torch.Tensor] = {}
+    windows: dict[int, int | None] = {}
     while unfinished := [probe for probe in probes if probe.pending]:
         chunks = plan_step(unfinished, _PROBE_BUDGET)
         step = attention.AttentionStep(engine.cache, chunks)
@@ -73,30 +79,28 @@ def _by_the_engine(engine: TransformersEngine, probes: list[Sequence]) -> list[t
             if chunk.ends_sequence:
                 last[chunk.sequence.slot] = next(logits)
             chunk.sequence.cached += chunk.size
-        _refuse_lost_windows(engine, step)
-    return [last[probe.slot] for probe in probes]
+        windows = step.windows
+    return torch.stack([last[probe.slot] for probe in probes]).float(), windows
 
 
-def _refuse_lost_windows(engine: TransformersEngine, step: attention.AttentionStep) -> None:
+def _refuse_lost_windows(engine: TransformersEngine, windows: dict[int, int | None]) -> None:
     """The probes are shorter than any window, so they cannot show that a module does not ask for its own."""
     layer_types = getattr(engine.model.config.get_text_config(decoder=True), "layer_types", None) or ()
-    lost = [
-        layer for layer, kind in enumerate(layer_types) if kind == "sliding_attention" and not step.windows.get(layer)
-    ]
+    lost = [layer for layer, kind in enumerate(layer_types) if kind == "sliding_attention" and not windows.get(layer)]
     if lost:
         raise StartupFailure(
             "UnsupportedArchitecture",
-            f"{type(engine.model).__name__} does not tell the engine the sliding window of its layer {lost[0]}, so long "
-            "prompts would be answered wrongly; choose another model",
+            f"{type(engine.model).__name__} does not tell the engine the sliding window of its layer {lost[0]}, so "
+            "long prompts would be answered wrongly; choose another model",
         )
 
 
-def _by_transformers(engine: TransformersEngine, probes: list[Sequence]) -> list[torch.Tensor]:
+def _by_transformers(engine: TransformersEngine, probes: list[Sequence]) -> torch.Tensor:
     model = engine.model
     model.set_attn_implementation("eager")
     try:
         with torch.inference_mode():
             prompts = [torch.tensor([probe.tokens], device=model.device) for probe in probes]
-            return [model(input_ids=prompt, use_cache=False).logits[0, -1] for prompt in prompts]
+            return torch.stack([model(input_ids=ids, use_cache=False).logits[0, -1] for ids in prompts]).float()
     finally:
         model.set_attn_implementation(attention.NAME)

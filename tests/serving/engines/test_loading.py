@@ -93,6 +93,17 @@ def test_a_model_whose_logits_differ_is_refused(build: BuildEngine, monkeypatch:
         warm_up(engine)
 
 
+def test_a_cache_that_does_not_fit_is_told_with_its_size(build: BuildEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> torch.Tensor:
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    engine = build(max_sequences=3, max_context=77)
+    monkeypatch.setattr(engine.cache, "_zeros", no_memory)
+    with pytest.raises(StartupFailure, match="cache of 3 sequences of 77 tokens does not fit") as caught:
+        warm_up(engine)
+    assert caught.value.reason == "OutOfMemory"
+
+
 def test_a_model_that_keeps_its_sliding_window_to_itself_is_refused(build: BuildEngine) -> None:
     engine = build("gemma2")
     model: Any = engine.model

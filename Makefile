@@ -29,7 +29,8 @@ up: setup ## set everything up, then `pulumi up` on STACK
 	@$(TOOLCHAIN) stack $(STACK) -- up --yes --refresh --skip-preview --suppress-outputs
 	@$(MAKE) status
 
-preview: setup ## what `make up` would change
+preview: ## what `make up` would change
+	@$(TOOLCHAIN) setup pulumi operator
 	@$(TOOLCHAIN) stack $(STACK) -- preview
 
 refresh: setup ## compare the state with what runs
@@ -84,7 +85,7 @@ test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/stack
 
 bench: install ## tokens per second, time to first token, phases of start-up
-	@$(WITH_TOOLS) $(BIN)/python -m benchmarks
+	@$(WITH_TOOLS) $(BIN)/python -m benchmarks $(BENCH)
 
 docs: ## write the tables of docs/configuration.md again
 	@$(TOOLCHAIN) setup dev

@@ -1,16 +1,37 @@
-"""What the last update left in the stack's state, for a program that says what the next one changes."""
+"""What the last update left in the stack's state, for the program and for `make status`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 
 APPLICATION_TYPE = "pulumi-python:dynamic/modelyard:ServeApplication"
+RAY_TYPE = "pulumi-python:dynamic/modelyard:LocalRay"
 
 
-def applications() -> dict[str, dict[str, Any]]:
-    """The properties of every deployed application by workspace name, as the last update or refresh left them.
+@dataclass(frozen=True)
+class Deployed:
+    """Properties of resources, as the last update or refresh left them."""
+
+    applications: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """By workspace name."""
+    ray: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Empty if there is none."""
+
+
+def from_resources(resources: Iterable[Mapping[str, Any]]) -> Deployed:
+    """`resources` have `type` and `outputs`, as a state and as the engine give them."""
+    known = [resource for resource in resources if resource.get("outputs")]
+    applications = [dict(each["outputs"]) for each in known if each["type"] == APPLICATION_TYPE]
+    rays = [dict(each["outputs"]) for each in known if each["type"] == RAY_TYPE]
+    return Deployed({application["name"]: application for application in applications}, rays[0] if rays else {})
+
+
+def from_engine() -> Deployed:
+    """What a program can know while it runs.
 
     By functions of the engine: a StackReference would do the same as a resource of the stack, and so be refreshed,
     counted and reported as changed with every update.
@@ -18,10 +39,8 @@ def applications() -> dict[str, dict[str, Any]]:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     # A stack that was never updated has no outputs, and no resources that could be asked for.
     if not _call("readStackOutputs", {"name": stack}):
-        return {}
-    resources = _call("readStackResourceOutputs", {"stackName": stack}).values()
-    found = (resource["outputs"] for resource in resources if resource["type"] == APPLICATION_TYPE)
-    return {application["name"]: application for application in found}
+        return Deployed()
+    return from_resources(_call("readStackResourceOutputs", {"stackName": stack}).values())
 
 
 def _call(function: str, arguments: dict[str, str]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m components.leftovers", description=__doc__)
     parser.add_argument("--stack", default="dev")
     ray = LocalRay(Path.cwd(), parser.parse_args().stack)
-    record = ray.record()
-    if record is not None:
-        sys.stdout.write(f"Ending a Ray that an interrupted update started (process {record.pid})\n")
-        ray.stop()
+    left = ray.processes()
+    if left:
+        sys.stdout.write(f"Ending a Ray that an interrupted update started ({len(left)} processes)\n")
+    ray.stop()
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import psutil
 
@@ -12,11 +14,29 @@ from components.planning.sizing import Gpu, Machine
 
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 _MIB = 1024 * 1024
+_MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Of control groups version 2 and version 1, as a process in a container sees its own."""
 
 
 def this_machine() -> Machine:
-    """CPUs that this process may use, memory in bytes, and NVIDIA GPUs as their driver lists them."""
-    return Machine(cpus=_usable_cpus(), memory_bytes=psutil.virtual_memory().total, gpus=_gpus())
+    """CPUs and bytes of memory that this process may use, and NVIDIA GPUs as their driver lists them."""
+    memory = min(psutil.virtual_memory().total, _memory_limit())
+    return Machine(cpus=_usable_cpus(), memory_bytes=memory, gpus=_gpus())
+
+
+def _memory_limit() -> int:
+    """Bytes that the control group of a container or a service may take; a very large number where there is none."""
+    for file in _MEMORY_LIMITS:
+        try:
+            text = file.read_text().strip()
+        except OSError:
+            continue
+        if text != "max":
+            return int(text)
+    return sys.maxsize
 
 
 def _usable_cpus() -> int:

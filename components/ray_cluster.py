@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
 from components.fingerprints import serving_environment
 from components.planning.config import RaySpec
 from components.reconciliation.resources import LocalRay
+
+
+def settings(spec: RaySpec) -> dict[str, Any]:
+    """What decides whether a running Ray fits; an open port is None."""
+    return {
+        "environment": serving_environment(Path.cwd()),
+        "servePort": spec.serve_port,
+        "dashboardPort": spec.dashboard_port,
+        "numCpus": spec.num_cpus,
+    }
 
 
 class RayCluster(pulumi.ComponentResource):
@@ -19,13 +30,7 @@ class RayCluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, spec: RaySpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelyard:index:RayCluster", name, None, opts)
-        inputs = {
-            "stack": pulumi.get_stack(),
-            "environment": serving_environment(Path.cwd()),
-            "servePort": spec.serve_port,
-            "dashboardPort": spec.dashboard_port,
-            "numCpus": spec.num_cpus,
-        }
+        inputs = {"stack": pulumi.get_stack(), **settings(spec)}
         ray = LocalRay(f"{name}-local", inputs, pulumi.ResourceOptions(parent=self))
         self.instance = ray.instance
         self.serve_url = ray.serveUrl

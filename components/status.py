@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
-from components.deployed import APPLICATION_TYPE
+from components.deployed import from_resources
 from components.planning.table import plain
 from components.reconciliation.decide import findings_of, inference_finding, resource_finding
 from components.reconciliation.local_ray import LocalRay
@@ -32,15 +32,8 @@ def main() -> int:
     if answer.returncode != 0:
         sys.stdout.write(f"Stack {stack} cannot be read: {answer.stderr.strip() or 'pulumi gave no reason'}\n")
         return 1
-    _print(stack, deployed_in(json.loads(answer.stdout)))
+    _print(stack, from_resources(json.loads(answer.stdout)["deployment"].get("resources") or []).applications)
     return 0
-
-
-def deployed_in(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The properties of every deployed application by workspace name; `state` as `pulumi stack export` gives it."""
-    resources: list[dict[str, Any]] = state["deployment"].get("resources") or []
-    found = (resource["outputs"] for resource in resources if resource["type"] == APPLICATION_TYPE)
-    return {application["name"]: application for application in found}
 
 
 def _print(stack: str, workspaces: Mapping[str, Any]) -> None:

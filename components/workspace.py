@@ -34,7 +34,11 @@ class Workspace(pulumi.ComponentResource):
                 "conditions": service.conditions,
                 "phases": application.phases,
                 "createdAt": application.createdAt,
-                "versions": {"ray": application.rayVersion, "code": plan.serve_args.code_version},
+                "versions": {
+                    "ray": application.rayVersion,
+                    "code": plan.serve_args.code_version,
+                    "weights": application.weightsDigest,
+                },
             }
         )
         self.register_outputs({"status": self.status})

@@ -8,8 +8,6 @@ from typing import Any
 import ray
 from ray.serve._private import replica
 
-_ALL_INTERFACES = "[::]:"
-
 
 def keep_to_loopback() -> None:
     """Bind the replica's internal gRPC server to Ray's own address if that is a loopback one.
@@ -24,6 +22,6 @@ def keep_to_loopback() -> None:
     bind = replica.add_port_to_grpc_server  # pyright: ignore[reportPrivateImportUsage] - there is no public way
 
     def bind_to_loopback(server: Any, at: str) -> int:  # noqa: ANN401 - grpc's server, whose types Ray does not give
-        return bind(server, at.replace(_ALL_INTERFACES, f"{address}:") if at.startswith(_ALL_INTERFACES) else at)
+        return bind(server, f"{address}:{at.rpartition(':')[2]}")
 
     replica.add_port_to_grpc_server = bind_to_loopback  # pyright: ignore[reportPrivateImportUsage]

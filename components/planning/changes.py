@@ -37,22 +37,46 @@ _IN_WORDS = {
     "deployment.user_config.sampling.top_p": "sampling.top_p",
     "deployment.user_config.sampling.top_k": "sampling.top_k",
 }
+_RAY_IN_WORDS = {"numCpus": "numCpus", "environment": "serving dependencies"}
 _FOLLOWS = frozenset({"deployment.max_ongoing_requests", "deployment.max_surge_percent"})
 """What follows from other fields, which tell the reason; named only where nothing else changes."""
 
 
+def ray_restart(wanted: Mapping[str, object], running: Mapping[str, object]) -> str:
+    """Which settings of this machine's Ray need another Ray, as words; "" if the running one fits.
+
+    Both have servePort, dashboardPort, numCpus and environment (a digest of the serving dependencies); a port that is
+    None in `wanted` may be any.
+
+    >>> running = {"servePort": 8000, "dashboardPort": 8265, "numCpus": None, "environment": "a"}
+    >>> ray_restart({"servePort": 9000, "dashboardPort": None, "numCpus": None, "environment": "b"}, running)
+    'servePort, serving dependencies'
+    """
+    ports = [key for key in ("servePort", "dashboardPort") if wanted[key] not in (None, running[key])]
+    others = [word for key, word in _RAY_IN_WORDS.items() if wanted[key] != running[key]]
+    return ", ".join([*ports, *others])
+
+
 def changes(
-    plan: Plan, deployed: Mapping[str, Mapping[str, object]], drift: Mapping[str, str] | None = None
+    plan: Plan,
+    deployed: Mapping[str, Mapping[str, object]],
+    drift: Mapping[str, str] | None = None,
+    restart: str = "",
 ) -> dict[str, str]:
     """What will happen to each workspace of the plan, and to each deployed one that the plan has no more.
 
     deployed: the Serve application of each workspace as of the last update, by name. One that another version wrote
-    may lack fields: those count as changed. drift: what a refresh has found wrong, by name.
+    may lack fields: those count as changed. drift: what a refresh has found wrong, by name. restart: why Ray is
+    replaced, as ray_restart gives it; every deployed workspace is then away until its replicas are back.
     """
     planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in plan.workspaces}
     for name, found in (drift or {}).items():
         if found and planned.get(name) == NO_CHANGE:
             planned[name] = f"repair: {found}"
+    if restart:
+        for name in planned.keys() & deployed.keys():
+            own = "" if planned[name] == NO_CHANGE else f"; {planned[name]}"
+            planned[name] = f"restart, Ray is replaced: {restart}{own}"
     return dict(sorted((planned | {name: DELETE for name in deployed.keys() - planned.keys()}).items()))
 
 

@@ -21,10 +21,10 @@ CHANGE_WIDTH = 40
 def render_table(plan: Plan, changes: Mapping[str, str], *, serve_port: int | None = None) -> str:
     """The plan as plain text: no colour codes, no trailing spaces, the same for the same plan.
 
-    changes: as components.planning.changes.changes gives them. serve_port: where Serve listens, if Ray runs already;
-    the port that the config asks for counts where it is None.
+    changes: as components.planning.changes.changes gives them. serve_port: where Serve listens, if Ray runs already; it
+    counts where the config asks for no port.
     """
-    port = serve_port or plan.ray.serve_port
+    port = plan.ray.serve_port or serve_port
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("WORKSPACE", "MODEL", "WHERE", "MEMORY needed / there is", "ENDPOINT"):
         table.add_column(heading)

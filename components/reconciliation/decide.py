@@ -45,14 +45,10 @@ def decide(desired: Desired, observed: Observed) -> Decision:
         return Decision((RemoveApplication(),), not_ready("Retrying", "an earlier failed deployment is being removed"))
     if changes:
         return Decision((), not_ready("Deploying", "Ray Serve has not taken over the config yet"))
-    if app.status == "DEPLOY_FAILED" and _is_ours(desired, app):
+    if app.status == "DEPLOY_FAILED":
         reason, message = failure_of(app)
         return Decision((), not_ready(reason, f"{message}; {_CLEAR_AND_RETRY}"), final=True)
     return Decision((), health(desired.replicas, app, observed.readiness))
-
-
-def _is_ours(desired: Desired, app: Application) -> bool:
-    return desired.deployed_before is None or app.deployed_at > desired.deployed_before
 
 
 def health(replicas: int, app: Application, readiness: Readiness | None) -> Finding:
@@ -69,7 +65,7 @@ def health(replicas: int, app: Application, readiness: Readiness | None) -> Find
         return not_ready(readiness.reason or "NotReady", readiness.message or "the service says that it is not ready")
     if app.status == "UNHEALTHY":
         return not_ready("Unhealthy", _first_line(app.deployment_message or app.message) or "a health check failed")
-    return ready("ReplicasReady", f"{app.running} of {replicas} replicas answer")
+    return ready("ReplicasReady", f"{app.running} of {replicas} replicas run and the endpoint answers")
 
 
 def inference_finding(desired: Desired, observed: Observed) -> Finding:

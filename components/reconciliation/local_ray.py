@@ -1,9 +1,9 @@
 """This machine's Ray for one stack: started once, outliving `pulumi up`, ended by `pulumi destroy`.
 
 What is known of it stands in `.modelyard/local/<stack>/ray.json`, written before the first process starts, so that a
-killed `pulumi up` leaves nothing that the next one cannot find. Every process carries the instance's id in its
-environment; that mark, and not a name or a port, decides what is ours. `ray stop` is never called: it ends every Ray
-of the machine.
+killed `pulumi up` leaves nothing that the next one cannot find. Every process carries that folder in its environment;
+this mark, and not a name or a port, decides what is ours, also where the record was lost. `ray stop` is never called:
+it ends every Ray of the machine.
 """
 
 from __future__ import annotations
@@ -11,27 +11,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
-from filelock import FileLock
+import psutil
+from filelock import FileLock, Timeout
 
-from components.reconciliation import ports, processes
-from components.reconciliation.ray_dashboard import RayDashboard, RayUnreachable
+from components.reconciliation import ports, processes, serving_environment
+from components.reconciliation.ray_dashboard import RayDashboard, RayUnreachable, ServeRejected
 
-INSTANCE_VARIABLE = "MODELYARD_RAY_INSTANCE"
+HOME_VARIABLE = "MODELYARD_RAY_HOME"
+"""In the environment of every process of a stack's Ray: the folder that its record lies in."""
+
 DASHBOARD_PORT = 8265
 SERVE_PORT = 8000
 _START_SECONDS = 120
-_FOREIGN = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
-"""What an activated environment leaves; the last would have every worker compile torch anew."""
+_SILENT_SECONDS = 60
+_WITHHELD = re.compile(
+    r"^(PULUMI|RAY|AWS|ARM|AZURE|GOOGLE|GITHUB)_|TOKEN|SECRET|PASSWORD|PASSPHRASE|CREDENTIAL|_KEY$"
+    r"|^(VIRTUAL_ENV|PYTHONHOME|PYTHONDONTWRITEBYTECODE)$"
+)
+"""Variables that Ray's processes do not get: other people's secrets, settings for another Ray, what an activated
+environment leaves (PYTHONDONTWRITEBYTECODE would have every worker compile torch anew)."""
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Requests do not pass through Ray's object store; Ray's own default is 30% of the memory."""
 
@@ -84,23 +94,39 @@ class RayWish:
     environment: str = ""
 
 
+def fits(record: RayRecord, wish: RayWish) -> bool:
+    """Whether the instance is what is asked for; a port that is left open fits any."""
+    return (
+        wish.serve_port in (None, record.serve_port)
+        and wish.dashboard_port in (None, record.dashboard_port)
+        and wish.num_cpus == record.num_cpus
+        and wish.environment == record.environment
+    )
+
+
 class LocalRay:
     """Starts, finds and ends the Ray of one stack, from the project's directory."""
 
     def __init__(self, project: Path, stack: str) -> None:
         self._project = project
         self._home = project / ".modelyard" / "local" / stack
+        self._mark = (HOME_VARIABLE, str(self._home))
         self._record_file = self._home / "ray.json"
         self._token_file = self._home / "ray-token"
         self.log_file = self._home / "ray.log"
+        # Short, because Ray puts UNIX sockets below it and their paths are limited to 107 bytes.
+        self._temp_prefix = f"modelyard-{hashlib.sha256(str(self._home).encode()).hexdigest()[:8]}-"
 
     def record(self) -> RayRecord | None:
+        """What is known of the last instance; None if there was none, or if somebody has damaged the file."""
         try:
             return RayRecord(**json.loads(self._record_file.read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):
             return None
-        except (ValueError, TypeError) as error:
-            raise RayFailed(f"{self._record_file} cannot be read ({error}); delete it and run make up") from error
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this stack's Ray."""
+        return processes.family(*self._mark)
 
     def dashboard(self, record: RayRecord) -> RayDashboard:
         token = self._token_file.read_text().strip() if self._token_file.exists() else None
@@ -127,6 +153,11 @@ class LocalRay:
             return str(problem)
         return ""
 
+    def is_gone(self) -> bool:
+        """Whether there is no Ray to speak of: never started, ended, or its process killed. A silent one is there."""
+        record = self.record()
+        return record is None or not processes.is_alive(record.pid, record.started)
+
     def ensure(self, wish: RayWish, progress: Callable[[str], None]) -> RayRecord:
         """Ray as wished: the running one where it fits, else a new one. Raises PortTaken or RayFailed.
 
@@ -135,17 +166,17 @@ class LocalRay:
         self._home.mkdir(parents=True, exist_ok=True)
         with FileLock(self._home / "ray.lock"):
             record = self.record()
-            if record is not None and self._fits(record, wish) and not self.problem():
+            if record is not None and fits(record, wish) and self._answers(progress):
                 return record
             # Everything that can be refused is refused before a living Ray is touched.
-            executable = self._executable()
-            alive = record is not None and processes.is_alive(record.pid, record.started)
-            if record is not None and not alive:
+            executable = serving_environment.program(self._project, "ray")
+            alive = not self.is_gone()
+            if not alive:
                 self._end(record)
             # A chosen port is free for others until Ray listens there, so one Ray of a person starts at a time.
-            with FileLock(Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}-ports.lock"):
+            with self._one_start_at_a_time(progress):
                 successor = self._successor(wish, record, ours=alive)
-                if record is not None and alive:
+                if alive:
                     self._end(record)
                 try:
                     return self._start(executable, successor, wish, progress)
@@ -159,24 +190,35 @@ class LocalRay:
         if not self._home.exists():
             return
         with FileLock(self._home / "ray.lock"):
-            record = self.record()
-            if record is not None:
-                self._end(record)
+            self._end(self.record())
             self._token_file.unlink(missing_ok=True)
 
-    def _fits(self, record: RayRecord, wish: RayWish) -> bool:
-        return (
-            wish.serve_port in (None, record.serve_port)
-            and wish.dashboard_port in (None, record.dashboard_port)
-            and wish.num_cpus == record.num_cpus
-            and wish.environment == record.environment
-        )
+    @contextmanager
+    def _one_start_at_a_time(self, progress: Callable[[str], None]) -> Iterator[None]:
+        lock = FileLock(Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}-ports.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            progress("another Ray of yours is starting; waiting until it has its ports")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
-    def _executable(self) -> Path:
-        executable = self._project / ".venv-serving" / "bin" / "ray"
-        if not executable.exists():
-            raise RayFailed(f"the serving environment is missing ({executable} is not there); run make install")
-        return executable
+    def _answers(self, progress: Callable[[str], None]) -> bool:
+        """Whether Ray can be used. One that lives but is silent gets time: ending it would end its models too."""
+        end = time.monotonic() + _SILENT_SECONDS
+        said = ""
+        while problem := self.problem():
+            if self.is_gone() or time.monotonic() > end:
+                progress(f"{problem}; a new Ray is started")
+                return False
+            if problem != said:
+                progress(f"{problem}; waiting up to {_SILENT_SECONDS} s for it")
+                said = problem
+            time.sleep(1)
+        return True
 
     def _start(self, executable: Path, record: RayRecord, wish: RayWish, progress: Callable[[str], None]) -> RayRecord:
         self._token_file.unlink(missing_ok=True)
@@ -191,7 +233,8 @@ class LocalRay:
         self._write(record)
         try:
             self._await(record, process)
-        except RayFailed:
+        except BaseException:
+            # What has not become ready is in no state, so nobody else would end it.
             self._end(record)
             raise
         record = replace(record, start_seconds=round(time.monotonic() - begun, 3))
@@ -217,9 +260,7 @@ class LocalRay:
             taken={serve},
         )
         instance = secrets.token_hex(4)
-        # Short, because Ray puts UNIX sockets below it and their paths are limited to 107 bytes.
-        place = hashlib.sha256(str(self._home).encode()).hexdigest()[:8]
-        temp_dir = Path(tempfile.gettempdir()) / f"modelyard-{place}-{instance}"
+        temp_dir = Path(tempfile.gettempdir()) / f"{self._temp_prefix}{instance}"
         return RayRecord(
             instance=instance,
             temp_dir=str(temp_dir),
@@ -254,20 +295,21 @@ class LocalRay:
             return subprocess.Popen(
                 command,
                 cwd=self._project,
-                env=self._environment(record, metric_servers),
+                env=self._environment(metric_servers),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def _environment(self, record: RayRecord, metric_servers: list[int]) -> dict[str, str]:
-        # The stack's passphrase and access token are none of the model's business.
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "RAY_")) and k not in _FOREIGN}
+    def _environment(self, metric_servers: list[int]) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not _WITHHELD.search(name)}
         dashboard_metrics, autoscaler_metrics = metric_servers
         return own | {
-            INSTANCE_VARIABLE: record.instance,
+            HOME_VARIABLE: str(self._home),
             "PYTHONPATH": str(self._project),
+            # The update has just fetched the weights; a replica takes the same files, whatever the hub has by then.
+            "HF_HUB_OFFLINE": "1",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token_file),
             # Without it Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces.
@@ -291,7 +333,7 @@ class LocalRay:
                     # Any answer will do: without applications the proxy says 503 to its own health check.
                     httpx.get(f"{record.serve_url}/-/healthz", trust_env=False)
                     return
-                except (RayUnreachable, httpx.HTTPError) as error:
+                except (RayUnreachable, ServeRejected, httpx.HTTPError) as error:
                     problem = str(error)
                 time.sleep(0.2)
         raise RayFailed(f"Ray was not ready after {_START_SECONDS} s ({problem}): {self._last_words()}")
@@ -300,11 +342,15 @@ class LocalRay:
         lines = [line.strip() for line in self.log_file.read_text(errors="replace").splitlines() if line.strip()]
         return f"{lines[-1] if lines else 'it said nothing'} (log: {self.log_file})"
 
-    def _end(self, record: RayRecord) -> None:
-        processes.end(record.pid, record.started, mark=(INSTANCE_VARIABLE, record.instance))
-        ports.wait_until_free({record.serve_port, record.dashboard_port})
-        shutil.rmtree(record.temp_dir, ignore_errors=True)
+    def _end(self, record: RayRecord | None) -> None:
+        """End every process of this stack's Ray, whatever the record knows of it, and remove what it left."""
+        pid, started = (record.pid, record.started) if record is not None else (0, 0.0)
+        processes.end(pid, started, mark=self._mark)
+        for folder in Path(tempfile.gettempdir()).glob(f"{self._temp_prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
         self._record_file.unlink(missing_ok=True)
+        if record is not None:
+            ports.wait_until_free({record.serve_port, record.dashboard_port})
 
     def _write(self, record: RayRecord) -> None:
         """Atomic, so that a kill in between leaves the old record or the new one."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 from components.reconciliation import weights
@@ -29,7 +30,8 @@ from components.reconciliation.local_ray import LocalRay, RayFailed, RayRecord, 
 from components.reconciliation.ports import PortTaken
 from components.reconciliation.progress import say
 from components.reconciliation.ray_dashboard import RayDashboard, RayUnreachable, ServeRejected
-from components.reconciliation.service import NotReady, Outcome, reconcile
+from components.reconciliation.service import NotReady, Outcome, reconcile, until_ready
+from components.reconciliation.serving_environment import ServingEnvironmentMissing
 from components.reconciliation.state import Desired, Observed
 
 Props = dict[str, Any]
@@ -64,10 +66,17 @@ class LocalRayProvider(ResourceProvider):
         return UpdateResult(self._ensure(_news))
 
     def read(self, id_: str, props: Props) -> ReadResult:
-        return ReadResult(id_, {**props, "drift": _local_ray(props).problem()})
+        return ReadResult(id_, {**props, "drift": self._drift(props)})
 
     def delete(self, _id: str, _props: Props) -> None:
         _local_ray(_props).stop()
+
+    def _drift(self, props: Props) -> str:
+        ray = _local_ray(props)
+        record = ray.record()
+        if record is not None and any(props[key] != value for key, value in _ray_outputs(record).items()):
+            return "another Ray runs than the last update has recorded"
+        return ray.problem()
 
     def _ensure(self, props: Props) -> Props:
         wish = RayWish(
@@ -76,10 +85,8 @@ class LocalRayProvider(ResourceProvider):
             num_cpus=_whole(props.get("numCpus")),
             environment=props["environment"],
         )
-        try:
+        with _explained():
             record = _local_ray(props).ensure(wish, say)
-        except (PortTaken, RayFailed) as problem:
-            raise ReconciliationFailed(str(problem)) from problem
         return {**props, **_ray_outputs(record), "drift": ""}
 
 
@@ -93,24 +100,19 @@ class ServeApplicationProvider(ResourceProvider):
         end_with_engine()
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        renamed = ["name"] if _olds.get("name") != _news.get("name") else []
-        return DiffResult(changes=_changed(APPLICATION_INPUTS, _olds, _news), replaces=renamed)
+        return DiffResult(changes=_changed(APPLICATION_INPUTS, _olds, _news))
 
     def create(self, props: Props) -> CreateResult:
         try:
             return CreateResult(props["name"], self._apply(props, before=None))
-        except ReconciliationFailed:
-            with _said(f"{props['name']} could not be taken out of Ray Serve again"):
-                self.delete(props["name"], props)
-            raise
+        except Exception as failure:
+            raise ReconciliationFailed(f"{failure}{self._take_back(props)}") from failure
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         try:
             return UpdateResult(self._apply(_news, before=_olds))
-        except ReconciliationFailed:
-            with _said(f"the last config of {_olds['name']} could not be sent to Ray Serve again"):
-                self._put_back(_olds)
-            raise
+        except Exception as failure:
+            raise ReconciliationFailed(f"{failure}; {self._put_back(_olds)}") from failure
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """What refresh shows: conditions as they are now, and under `drift` what differs from the desired state."""
@@ -125,39 +127,47 @@ class ServeApplicationProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: Props) -> None:
         ray = _local_ray(_props)
-        if ray.problem():
-            return  # An application does not outlive its Ray.
-        with _dashboard(ray) as dashboard, _explained():
+        if ray.is_gone():
+            return  # An application does not outlive its Ray. A Ray that is only silent fails this step.
+        with _explained(), _dashboard(ray) as dashboard:
             dashboard.remove(_props["name"])
 
     def _apply(self, props: Props, before: Props | None) -> Props:
         desired = _desired(props)
         with _explained():
             begun = datetime.now(UTC)
-            weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
+            digest = weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
             fetched = (datetime.now(UTC) - begun).total_seconds()
             with _dashboard(_local_ray(props)) as dashboard:
                 outcome = reconcile(dashboard, desired, props["endpoint"], props["readyTimeoutSeconds"], say)
-        return _application_outputs(props, outcome, before, fetched)
+        return _application_outputs(props, outcome, before, fetched) | {"weightsDigest": digest}
 
-    def _put_back(self, olds: Props) -> None:
-        """After a failed update the old config is what the state says, so it is what Ray Serve gets again."""
+    def _take_back(self, props: Props) -> str:
+        """After a failed create nothing is in the state, so nothing may be left; a clause that says if something is."""
+        try:
+            self.delete(props["name"], props)
+        except ReconciliationFailed as problem:
+            return f"; it could not be taken out of Ray Serve again either: {problem}"
+        return ""
+
+    def _put_back(self, olds: Props) -> str:
+        """After a failed update the state has the old config, so that is brought back; a clause that says how."""
         ray = _local_ray(olds)
-        if ray.problem():
-            return
-        with _dashboard(ray) as dashboard, _explained():
-            if describe_drift(_desired(olds), dashboard.observe(olds["name"])):
-                dashboard.put(json.loads(olds["config"]))
-                say(f"{olds['name']}: the config of the last successful update was sent to Ray Serve again")
+        try:
+            with _explained(), _dashboard(ray) as dashboard:
+                until_ready(dashboard, _desired(olds), olds["readyTimeoutSeconds"], say)
+        except ReconciliationFailed as problem:
+            return f"the config of the last successful update could not be brought back either: {problem}"
+        return "the config of the last successful update is served"
 
 
 def observe(props: Mapping[str, Any]) -> Observed:
-    """What is there now of a deployed application, given its outputs."""
+    """What is there now of a deployed application, given its properties."""
     ray = _local_ray(props)
-    problem = ray.problem()
-    if problem:
-        return Observed(ray_problem=problem)
-    with _dashboard(ray) as dashboard:
+    record = ray.record()
+    if record is None or ray.is_gone():
+        return Observed(ray_problem=ray.problem())
+    with ray.dashboard(record) as dashboard:
         return dashboard.observe(props["name"])
 
 
@@ -208,17 +218,10 @@ def _explained() -> Iterator[None]:
         raise ReconciliationFailed(f"{problem.reason}: {problem}") from problem
     except NotReady as problem:
         raise ReconciliationFailed(str(problem)) from problem
-    except (RayUnreachable, ServeRejected) as problem:
+    except (RayUnreachable, ServeRejected, Timeout) as problem:
         raise ReconciliationFailed(f"{problem}; run pulumi up --refresh") from problem
-
-
-@contextmanager
-def _said(what: str) -> Iterator[None]:
-    """A failure while a failure is cleared up: told, but the first one stays the one that is reported."""
-    try:
-        yield
-    except ReconciliationFailed as problem:
-        say(f"{what}: {problem}")
+    except (PortTaken, RayFailed, ServingEnvironmentMissing) as problem:
+        raise ReconciliationFailed(str(problem)) from problem
 
 
 def _whole(value: float | None) -> int | None:

@@ -164,11 +164,9 @@ def _application(details: Mapping[str, Any]) -> Application:
         message=details.get("message") or "",
         config=details.get("deployed_app_config") or {},
         deployed_at=details.get("last_deployed_time_s") or 0.0,
-        deployment_status=deployment.get("status", ""),
         deployment_message=deployment.get("message") or "",
         replicas=tuple(
-            Replica(replica_id=replica["replica_id"], state=replica["state"], pid=replica.get("pid"))
-            for replica in deployment.get("replicas") or ()
+            Replica(state=replica["state"], pid=replica.get("pid")) for replica in deployment.get("replicas") or ()
         ),
     )
 

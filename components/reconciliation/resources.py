@@ -33,10 +33,12 @@ class ServeApplication(Resource, module="modelyard", name="ServeApplication"):
     conditions: pulumi.Output[list[dict[str, str]]]
     phases: pulumi.Output[dict[str, float]]
     rayVersion: pulumi.Output[str]
+    weightsDigest: pulumi.Output[str]
     createdAt: pulumi.Output[str]
     drift: pulumi.Output[str]
 
     def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
         """`inputs`: name, stack, config (canonical JSON), replicas, weights, where, endpoint, instance, timeout."""
-        outputs = {"conditions": None, "phases": None, "rayVersion": None, "createdAt": None, "drift": None}
+        names = ("conditions", "phases", "rayVersion", "weightsDigest", "createdAt", "drift")
+        outputs = dict.fromkeys(names)
         super().__init__(ServeApplicationProvider(), name, {**inputs, **outputs}, opts)

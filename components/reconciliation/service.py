@@ -56,7 +56,7 @@ def reconcile(
 ) -> Outcome:
     """Act and wait until the application answers the smoke prompt. Raises NotReady with the reason."""
     begun = time.monotonic()
-    observed, finding = _until_ready(client, desired, timeout_seconds, progress)
+    observed, finding = until_ready(client, desired, timeout_seconds, progress)
     phases = {"deploy": time.monotonic() - begun}
     if observed.readiness is not None:
         phases |= observed.readiness.phases
@@ -68,9 +68,10 @@ def reconcile(
     return Outcome(observed=observed, finding=finding, phases=phases)
 
 
-def _until_ready(
+def until_ready(
     client: ServeClient, desired: Desired, timeout_seconds: float, progress: Callable[[str], None]
 ) -> tuple[Observed, Finding]:
+    """Act and wait until the application is as desired and says that it is ready. Raises NotReady with the reason."""
     begun = answered = said_at = time.monotonic()
     said = ""
     while True:
@@ -89,7 +90,7 @@ def _until_ready(
         if now - begun > timeout_seconds:
             raise NotReady(desired.name, _timed_out(decision.finding, timeout_seconds))
         for action in decision.actions:
-            desired = _act(client, desired, observed, action)
+            desired = _act(client, desired, action)
         if not decision.actions:
             time.sleep(_POLL_SECONDS)
 
@@ -98,12 +99,11 @@ def _is_over(decision: Decision, silent_seconds: float) -> bool:
     return decision.final or silent_seconds > _UNREACHABLE_SECONDS
 
 
-def _act(client: ServeClient, desired: Desired, observed: Observed, action: Action) -> Desired:
+def _act(client: ServeClient, desired: Desired, action: Action) -> Desired:
     match action:
         case PutApplication():
             client.put(desired.config)
-            before = observed.application.deployed_at if observed.application is not None else None
-            return replace(desired, sent=True, deployed_before=before)
+            return replace(desired, sent=True)
         case RemoveApplication():
             client.remove(desired.name)
             return desired

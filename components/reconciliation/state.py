@@ -9,8 +9,6 @@ from typing import Any, Literal
 ConditionType = Literal["ResourceReady", "InferenceReady", "WorkspaceReady"]
 Status = Literal["True", "False", "Unknown"]
 
-CONDITION_TYPES: tuple[ConditionType, ...] = ("ResourceReady", "InferenceReady", "WorkspaceReady")
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -57,8 +55,6 @@ class Desired:
     config: Mapping[str, Any]
     """An application of Ray Serve's declarative schema."""
     replicas: int
-    deployed_before: float | None = None
-    """`last_deployed_time_s` that was seen before our own PUT: a failure of that age is not ours. None: nothing was."""
     sent: bool = False
     """Whether this reconciliation has sent the config: only then is a failure the answer to it."""
 
@@ -67,7 +63,6 @@ class Desired:
 class Replica:
     """One replica as Ray Serve's controller reports it."""
 
-    replica_id: str
     state: str
     pid: int | None = None
 
@@ -80,7 +75,6 @@ class Application:
     message: str = ""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     deployed_at: float = 0.0
-    deployment_status: str = ""
     deployment_message: str = ""
     replicas: tuple[Replica, ...] = ()
 

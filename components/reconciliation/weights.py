@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from components.reconciliation import serving_environment
+
 
 class WeightsFailed(Exception):
     """The weights cannot be had; `reason` is a condition's reason, the text says what to do."""
@@ -20,10 +22,9 @@ class WeightsFailed(Exception):
         super().__init__(message)
 
 
-def fetch(project: Path, source: str, progress: Callable[[str], None]) -> Path:
-    """The local directory of a source's checked weights; fetched, converted and cached if need be."""
-    python = project / ".venv-serving" / "bin" / "python"
-    command = [str(python), "-m", "serving.weights", source]
+def fetch(project: Path, source: str, progress: Callable[[str], None]) -> str:
+    """Have a source's checked weights on this machine: fetched, converted and cached if need be. Their digest."""
+    command = [str(serving_environment.program(project, "python")), "-m", "serving.weights", source]
     last: dict[str, str] = {}
     with (
         # A file and not a pipe: whoever reads only one of two pipes can wait for ever.
@@ -40,7 +41,7 @@ def fetch(project: Path, source: str, progress: Callable[[str], None]) -> Path:
         stderr.seek(0)
         complaint = stderr.read().strip()
     if last.get("event") == "done":
-        return Path(last["path"])
+        return last["digest"]
     if last.get("event") == "error":
         raise WeightsFailed(last["reason"], last["message"])
     words = complaint.splitlines()[-1] if complaint else "it said nothing"

@@ -78,3 +78,10 @@ def test_what_a_refresh_found_wrong_is_a_repair_unless_more_changes() -> None:
     assert changes(plan, before, {"chat": "the application is gone"}) == {"chat": "repair: the application is gone"}
     assert changes(plan, before, {"chat": ""}) == {"chat": "no change"}
     assert changes(plan, {}, {"chat": "the application is gone"}) == {"chat": "create"}
+
+
+def test_another_ray_restarts_what_is_deployed_and_says_why() -> None:
+    plan = plan_of(chat())
+    before = {workspace.name: application_config(workspace) for workspace in plan.workspaces}
+    assert changes(plan, before, restart="servePort") == {"chat": "restart, Ray is replaced: servePort"}
+    assert changes(plan, {}, restart="servePort") == {"chat": "create"}

@@ -29,10 +29,8 @@ from components.reconciliation.state import (
 
 CONFIG: dict[str, Any] = {"name": "chat", "route_prefix": "/chat", "deployments": [{"name": "M", "num_replicas": 1}]}
 DESIRED = Desired(name="chat", config=CONFIG, replicas=1)
-SENT = replace(DESIRED, sent=True, deployed_before=100.0)
-RUNNING = Application(
-    status="RUNNING", config=CONFIG, deployed_at=200.0, replicas=(Replica(replica_id="a", state="RUNNING", pid=7),)
-)
+SENT = replace(DESIRED, sent=True)
+RUNNING = Application(status="RUNNING", config=CONFIG, deployed_at=200.0, replicas=(Replica(state="RUNNING", pid=7),))
 ANSWERS = Readiness(ok=True)
 
 
@@ -68,14 +66,6 @@ def seen(app: Application | None, readiness: Readiness | None = ANSWERS) -> Obse
             "Retrying",
             False,
             id="failed before us with our config: Ray would not retry, so remove it first",
-        ),
-        pytest.param(
-            SENT,
-            seen(replace(RUNNING, status="DEPLOY_FAILED", deployed_at=100.0, replicas=())),
-            [],
-            "DeployFailed",
-            False,
-            id="a failure older than our PUT is not the answer to it",
         ),
         pytest.param(
             SENT,

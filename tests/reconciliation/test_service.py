@@ -15,7 +15,7 @@ from components.reconciliation.state import Application, Desired, Observed, Read
 
 CONFIG: dict[str, Any] = {"name": "chat", "route_prefix": "/chat"}
 DESIRED = Desired(name="chat", config=CONFIG, replicas=1)
-UP = Application(status="RUNNING", config=CONFIG, deployed_at=2.0, replicas=(Replica(replica_id="a", state="RUNNING"),))
+UP = Application(status="RUNNING", config=CONFIG, deployed_at=2.0, replicas=(Replica(state="RUNNING"),))
 FAILED = Application(
     status="DEPLOY_FAILED", config=CONFIG, deployed_at=2.0, message="StartupFailure: [OutOfMemory] 9 GiB"
 )
@@ -45,13 +45,13 @@ def seen(app: Application | None) -> Observed:
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    """A server that answers every completion with one word, or with nothing below /mute."""
+    """A server that answers every completion with four tokens, or with none below /mute."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            text = " " if self.path.startswith("/mute") else " Paris"
-            body = json.dumps({"choices": [{"text": text}]}).encode()
+            tokens = 0 if self.path.startswith("/mute") else 4
+            body = json.dumps({"usage": {"completion_tokens": tokens}}).encode()
             self.send_response(500 if self.path.startswith("/broken") else 200)
             self.end_headers()
             self.wfile.write(body)
@@ -102,7 +102,7 @@ def test_time_runs_out_with_what_was_missing(endpoint: str) -> None:
         reconcile(serve, DESIRED, endpoint, 0, lambda _: None)
 
 
-@pytest.mark.parametrize(("path", "words"), [("/mute", "with nothing"), ("/broken", "500")])
+@pytest.mark.parametrize(("path", "words"), [("/mute", "with no tokens"), ("/broken", "500")])
 def test_an_endpoint_that_cannot_answer_a_prompt_is_not_ready(endpoint: str, path: str, words: str) -> None:
     with pytest.raises(NotReady, match=words) as caught:
         reconcile(ScriptedServe(seen(UP)), DESIRED, f"{endpoint}{path}", 5, lambda _: None)

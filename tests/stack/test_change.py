@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from components.reconciliation import ports
+from tests.stack.broken_model import broken_model
 from tests.stack.conftest import CHAT
 from tests.stack.load import Streams
 from tests.stack.yard import Yard, workspace
@@ -25,6 +28,35 @@ def test_a_second_workspace_comes_and_goes_while_the_first_streams(yard: Yard) -
     assert list(yard.outputs()) == [CHAT]
     assert list(yard.applications()) == [CHAT]
     assert yard.engine_pid(CHAT) == engine, "the first workspace was restarted for the second"
+
+
+def test_a_failed_deployment_is_rolled_back_and_named_in_the_engines_own_words(yard: Yard, tmp_path: Path) -> None:
+    engine = yard.engine_pid(CHAT)
+    broken = {"weights": f"file:{broken_model(tmp_path / 'broken')}"}
+    yard.configure(workspace(CHAT, options=broken), workspace("second"), workspace("third", options=broken))
+    failed = yard.pulumi("up").expect_failure().text
+    assert "workspace chat is not ready: WeightsCorrupt" in failed, failed
+    assert "the config of the last successful update is served" in failed, failed
+    assert "Traceback" not in failed, failed
+    assert yard.engine_pid(CHAT) == engine, "the old engine should never have gone"
+    assert yard.applications().keys() == {CHAT, "second"}, "the failed one is left behind, or a good one is lost"
+    assert yard.client("second").models.retrieve("second").id == "second"
+    yard.up(workspace(CHAT))
+    assert yard.engine_pid(CHAT) == engine
+    assert list(yard.applications()) == [CHAT]
+
+
+def test_a_change_of_rays_port_is_announced_and_moves_the_endpoint(yard: Yard) -> None:
+    [port] = ports.any_free(1)
+    yard.configure(workspace(CHAT), ray={"servePort": port})
+    preview = " ".join(yard.pulumi("preview").expect().text.split())
+    assert "restart, Ray is replaced: servePort" in preview, preview
+    assert f"http://127.0.0.1:{port}/chat/v1" in preview, preview
+    yard.pulumi("up").expect()
+    assert yard.outputs()[CHAT]["endpoint"] == f"http://127.0.0.1:{port}/chat/v1"
+    assert yard.ready(CHAT)["status"] == "ready"
+    yard.up(workspace(CHAT))
+    assert yard.record.serve_port == port, "a port that is left open stays where it is"
 
 
 def test_limits_and_sampling_defaults_change_in_place(yard: Yard) -> None:

@@ -51,6 +51,7 @@ def test_a_killed_engine_heals_by_itself_and_status_says_so(yard: Yard) -> None:
 def test_a_killed_replica_heals_by_itself(yard: Yard) -> None:
     engine, replica = yard.engine_pid(CHAT), yard.replica_pid(CHAT)
     os.kill(replica, signal.SIGKILL)
+    eventually(lambda: CHAT in yard.status() and "InferenceReady is False" in yard.status(), 30, "status tells of it")
     eventually(lambda: not psutil.pid_exists(engine), 15, "the engine ends with its replica")
     eventually(lambda: yard.ready(CHAT).get("engine_pid") not in (None, engine), HEALS_WITHIN, "a new replica answers")
     assert answers(yard)

@@ -17,11 +17,10 @@ import openai
 import psutil
 import yaml
 
-from components.reconciliation import processes
-from components.reconciliation.local_ray import INSTANCE_VARIABLE, LocalRay, RayRecord
+from components.deployed import from_resources
+from components.reconciliation.local_ray import LocalRay, RayRecord
 from components.reconciliation.ray_dashboard import RayDashboard
 from components.reconciliation.state import Application
-from components.status import deployed_in
 
 PROJECT = Path(__file__).parents[2]
 STACK = "test"
@@ -135,7 +134,7 @@ class Yard:
     def state(self, name: str) -> dict[str, Any]:
         """The application's properties in the state, where a refresh leaves what it found."""
         exported = json.loads(self.run("pulumi", "stack", "export", "-s", STACK).expect().text)
-        return deployed_in(exported)[name]
+        return from_resources(exported["deployment"]["resources"]).applications[name]
 
     def conditions(self, name: str) -> dict[str, str]:
         return {condition["type"]: condition["status"] for condition in self.outputs()[name]["conditions"]}
@@ -185,7 +184,7 @@ class Yard:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this yard's Ray."""
-        return processes.family(INSTANCE_VARIABLE, self.record.instance)
+        return self.ray.processes()
 
     def close(self) -> None:
         self.ray.stop()

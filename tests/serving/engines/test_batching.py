@@ -112,8 +112,10 @@ def test_a_request_that_makes_nan_fails_alone_and_leaves_a_clean_slot(build: Bui
     answers = run(engine, bad, joining={1: request("good", prompt(9))})
     assert "no finite probabilities" in answers.failures["bad"]
     assert answers.tokens == {"good": expected}
-    again = run(engine, *(request(str(n), prompt(9)) for n in range(4)))
-    assert set(again.tokens.values()) == {expected}, "NaN stayed in the slot of the failed request"
+    # beside a longer sequence, attention reads the slot up to where the failed request wrote, with a weight of zero
+    again = run(engine, request("good", prompt(9)), request("longer", prompt(60)))
+    assert not again.failures, "NaN stayed in the slot of the failed request"
+    assert again.tokens["good"] == expected
 
 
 class Explosive(torch.nn.Module):

@@ -59,7 +59,8 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
 
 
 def test_the_likeliest_token_survives_any_top_p() -> None:
-    assert shares(Sampling(top_p=1e-9)) == {1: 1.0}
+    for top_p in (0.01, 1e-9, 0.0):
+        assert shares(Sampling(top_p=top_p)) == {1: 1.0}
 
 
 def test_top_p_counts_within_what_top_k_leaves() -> None:

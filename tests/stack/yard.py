@@ -55,17 +55,27 @@ class Run:
         return self
 
 
+def checkout(folder: Path) -> Path:
+    """The project's files below `folder`, as a fresh clone has them, with the environments that are installed here."""
+    copy = folder / "yard"
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns(*_LEFT_BEHIND))
+    for venv in (".venv", ".venv-serving"):
+        (copy / venv).symlink_to(PROJECT / venv)
+    return copy
+
+
+def neutral_environment() -> dict[str, str]:
+    """The environment without settings of another Pulumi or Ray."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "RAY_"))}
+
+
 class Yard:
     """The project's files in `folder`, with a state, a passphrase and a Pulumi home of their own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "yard"
-        ignore = shutil.ignore_patterns(*_LEFT_BEHIND)
-        shutil.copytree(PROJECT, self.folder, ignore=ignore)
-        for venv in (".venv", ".venv-serving"):
-            (self.folder / venv).symlink_to(PROJECT / venv)
+        self.folder = checkout(folder)
         (folder / "state").mkdir()
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "RAY_"))} | {
+        self.environment = neutral_environment() | {
             "PULUMI_HOME": str(folder / "home"),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "of no importance",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from pydantic import JsonValue
@@ -57,12 +56,3 @@ def canonical_json(value: JsonValue) -> str:
     '{"a":[true,null],"b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def digest(value: JsonValue) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON: tells configs apart, guards nothing.
-
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    True
-    """
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

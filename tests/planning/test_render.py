@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.planning.render import application_config, canonical_json, digest
+from components.planning.render import application_config, canonical_json
 from presets.serve_config import DEPLOYMENT, ServeArgs, ServiceSettings
 from tests.planning.builders import chat, plan_of
 
@@ -27,7 +27,6 @@ def test_serve_hands_over_more_requests_than_the_engine_admits_so_that_the_engin
 def test_the_same_plan_gives_the_same_bytes() -> None:
     first, second = (application_config(plan_of(chat()).workspaces[0]) for _ in range(2))
     assert canonical_json(first) == canonical_json(second)
-    assert digest(first) == digest(second)
 
 
 def test_a_whole_number_and_its_decimal_form_are_the_same_setting() -> None:
@@ -36,7 +35,7 @@ def test_a_whole_number_and_its_decimal_form_are_the_same_setting() -> None:
     assert canonical_json(application_config(one)) == canonical_json(application_config(other))
 
 
-def test_another_config_has_another_digest() -> None:
+def test_another_config_has_other_bytes() -> None:
     one = plan_of(chat()).workspaces[0]
     other = plan_of(chat(config="maxContext: 1024")).workspaces[0]
-    assert digest(application_config(one)) != digest(application_config(other))
+    assert canonical_json(application_config(one)) != canonical_json(application_config(other))

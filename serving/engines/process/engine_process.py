@@ -57,6 +57,7 @@ class EngineProcess:
             self._health = EngineHealth(status="failed", reason=failure.reason, message=failure.message)
             raise
         self._supervisor = asyncio.create_task(self._supervise(child), name="engine-supervisor")
+        self._supervisor.add_done_callback(self._when_supervision_ends)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenChunk, None]:
         child = self._admit()
@@ -152,6 +153,15 @@ class EngineProcess:
             if restarted is None:
                 return
             child = restarted
+
+    def _when_supervision_ends(self, task: asyncio.Task[None]) -> None:
+        """Without this an error in the supervisor would leave every request waiting for an engine that looks ready."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        message = f"the engine is no longer supervised after {type(error).__name__}: {error}"
+        _log.error("%s", message, exc_info=error)
+        self._health = EngineHealth(status="failed", reason="EngineDied", message=message)
+        self._fail_all(message)
 
     async def _restart(self, reason: str, cause: str) -> Child | None:
         """A new process, after a pause; None when the policy gives up, with status "failed"."""

@@ -270,3 +270,22 @@ def test_the_engine_dies_with_the_process_that_started_it(poisoned_dir: Path) ->
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(pid)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_error_of_the_supervisor_itself_fails_requests_instead_of_leaving_them_waiting(
+    poisoned_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = EngineProcess(options(poisoned_dir))
+    await engine.start()
+    try:
+
+        def stumble(_report: object) -> None:
+            raise RuntimeError("stumbled")
+
+        monkeypatch.setattr(engine, "_dispatch", stumble)
+        with pytest.raises(EngineUnavailable, match="stumbled"):
+            await tokens_of(engine, request("a", prompt(3)))
+        assert engine.health().status == "failed", "Ray Serve would keep a replica that answers nothing"
+    finally:
+        await engine.stop()

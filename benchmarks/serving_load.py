@@ -141,4 +141,4 @@ def report(
 def _weights() -> Path:
     """The directory that Modelyard's engine reads too."""
     source = find_preset(modelyard.PRESET).weights_source
-    return weights.fetch(PROJECT, source, console.say)
+    return weights.fetch(PROJECT, source, console.say).path

@@ -136,11 +136,11 @@ class ServeApplicationProvider(ResourceProvider):
         desired = _desired(props)
         with _explained():
             begun = datetime.now(UTC)
-            digest = weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
-            fetched = (datetime.now(UTC) - begun).total_seconds()
+            fetched = weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
+            seconds = (datetime.now(UTC) - begun).total_seconds()
             with _dashboard(_local_ray(props)) as dashboard:
                 outcome = reconcile(dashboard, desired, props["endpoint"], props["readyTimeoutSeconds"], say)
-        return _application_outputs(props, outcome, before, fetched) | {"weightsDigest": digest}
+        return _application_outputs(props, outcome, before, seconds) | {"weightsDigest": fetched.digest}
 
     def _take_back(self, props: Props) -> str:
         """After a failed create nothing is in the state, so nothing may be left; a clause that says if something is."""
@@ -171,14 +171,14 @@ def observe(props: Mapping[str, Any]) -> Observed:
         return dashboard.observe(props["name"])
 
 
-def _application_outputs(props: Props, outcome: Outcome, before: Props | None, fetched: float) -> Props:
+def _application_outputs(props: Props, outcome: Outcome, before: Props | None, fetching: float) -> Props:
     now = _now()
     findings = findings_of(resource_finding(outcome.observed, props["where"]), outcome.finding)
     conditions = transition(findings, (before or {}).get("conditions", ()), now)
     return {
         **props,
         "conditions": [condition.to_output() for condition in conditions],
-        "phases": {name: round(seconds, 3) for name, seconds in {"weights": fetched, **outcome.phases}.items()},
+        "phases": {name: round(seconds, 3) for name, seconds in {"weights": fetching, **outcome.phases}.items()},
         "rayVersion": outcome.observed.ray_version,
         "createdAt": (before or {}).get("createdAt", now),
         "drift": "",

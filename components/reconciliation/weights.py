@@ -9,6 +9,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.reconciliation import serving_environment
@@ -22,8 +23,16 @@ class WeightsFailed(Exception):
         super().__init__(message)
 
 
-def fetch(project: Path, source: str, progress: Callable[[str], None]) -> str:
-    """Have a source's checked weights on this machine: fetched, converted and cached if need be. Their digest."""
+@dataclass(frozen=True)
+class Fetched:
+    """A local directory of safetensors, and a digest of what is in it."""
+
+    path: Path
+    digest: str
+
+
+def fetch(project: Path, source: str, progress: Callable[[str], None]) -> Fetched:
+    """Have a source's checked weights on this machine: fetched, converted and cached if need be."""
     command = [str(serving_environment.program(project, "python")), "-m", "serving.weights", source]
     last: dict[str, str] = {}
     with (
@@ -41,7 +50,7 @@ def fetch(project: Path, source: str, progress: Callable[[str], None]) -> str:
         stderr.seek(0)
         complaint = stderr.read().strip()
     if last.get("event") == "done":
-        return last["digest"]
+        return Fetched(Path(last["path"]), last["digest"])
     if last.get("event") == "error":
         raise WeightsFailed(last["reason"], last["message"])
     words = complaint.splitlines()[-1] if complaint else "it said nothing"

@@ -17,6 +17,14 @@ _SOURCE_ROOT = Path(__file__).resolve().parents[3]
 
 _EXIT_SECONDS = 5.0
 
+_SPINS = "2000"
+"""How often an OpenMP thread looks for work before it sleeps.
+
+The default of 300,000 holds a core for milliseconds. Where the replica, Ray or anybody else needs that core, the thread
+that the others wait for is not running: on two busy cores a step of 8 sequences took 460 ms, and 79 ms like this. On
+two idle ones it makes no measurable difference.
+"""
+
 
 class Child:
     """A running engine process and the socket to it."""
@@ -100,4 +108,6 @@ def _environment(options: LaunchOptions) -> dict[str, str]:
     if options.engine.threads is None:
         # Ray sets it to the actor's CPUs, which is 1 for most; torch's own choice is the cores it may use
         environment.pop("OMP_NUM_THREADS", None)
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", _SPINS)
     return environment

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
+from tenacity import Retrying, stop_after_attempt, wait_fixed
 
+_READS = 10
+_READ_PAUSE_SECONDS = 0.2
 APPLICATION_TYPE = "pulumi-python:dynamic/modelyard:ServeApplication"
 RAY_TYPE = "pulumi-python:dynamic/modelyard:LocalRay"
 
@@ -44,5 +47,7 @@ def from_engine() -> Deployed:
 
 
 def _call(function: str, arguments: dict[str, str]) -> dict[str, Any]:
-    answer: dict[str, Any] = pulumi.runtime.invoke(f"pulumi:pulumi:{function}", arguments).value or {}
+    # A file backend writes the state in place: who reads in that moment finds it cut off (pulumi raises Exception).
+    trying = Retrying(stop=stop_after_attempt(_READS), wait=wait_fixed(_READ_PAUSE_SECONDS), reraise=True)
+    answer: dict[str, Any] = trying(lambda: pulumi.runtime.invoke(f"pulumi:pulumi:{function}", arguments).value) or {}
     return answer.get("outputs") or {}

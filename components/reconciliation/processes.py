@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 
 import psutil
 
+_PROC = Path("/proc")
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.05
 _SAME_START_SECONDS = 1.0
@@ -49,10 +51,24 @@ def end(pid: int, started: float, *, mark: tuple[str, str]) -> None:
     _signal([*members, *family(*mark)], kill=True)
 
 
+def parse_environment(raw: bytes) -> dict[str, str]:
+    """A process's environment from the bytes of /proc/PID/environ.
+
+    A process that has given itself a title overwrites the beginning with zeros; what psutil reads ends there.
+
+    >>> parse_environment(b"\\0\\0\\0A=1\\0B=x=y\\0")
+    {'A': '1', 'B': 'x=y'}
+    """
+    entries = (entry.partition("=") for entry in raw.decode(errors="replace").split("\0"))
+    return {name: value for name, equals, value in entries if equals}
+
+
 def _environment(process: psutil.Process) -> dict[str, str]:
     try:
+        if _PROC.exists():
+            return parse_environment((_PROC / str(process.pid) / "environ").read_bytes())
         return process.environ()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (OSError, psutil.NoSuchProcess, psutil.AccessDenied):
         return {}
 
 

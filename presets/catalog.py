@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
+from presets.facts import Fact, as_tuple
 from presets.nearest import nearest
+from presets.shape import ModelShape
 from presets.weights_source import parse_weights_source
 
 MODELS = Path(__file__).parent / "models"
+RETIRED = Path(__file__).parent / "retired.yaml"
 
-
-class Fact(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+TuningMethod = Literal["lora", "qlora"]
 
 
 class Repository(Fact):
     """Where a model is published."""
 
     name: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = "main"
+    """A commit where one is known, so that the same bytes are served next year; otherwise the branch."""
     license: str
-    """SPDX identifier where there is one, otherwise the name that the repository gives."""
+    """A key of licenses.yaml: SPDX identifier where there is one, otherwise the name that the repository gives."""
     gated: bool
     """True if the repository is read only with the token of an account that accepted the licence."""
 
 
-class ModelShape(Fact):
-    """Sizes of a decoder whose layers are all alike; fields as in its config.json."""
+class Quantization(Fact):
+    """How the published weights are stored, where it is not in 16 bits."""
 
-    layers: int = Field(ge=1)
-    hidden_size: int = Field(ge=1)
-    intermediate_size: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    kv_heads: int = Field(ge=1)
-    head_dim: int = Field(ge=1)
-    vocab_size: int = Field(ge=1)
-    tied_embeddings: bool
-    """True if the output layer shares the weights of the input embedding."""
+    method: str
+    """A key of `quantizations` in engines.yaml: fp8, mxfp4, nvfp4, awq, gptq, int4."""
+    bits: int = Field(ge=2, le=8)
 
-    @model_validator(mode="after")
-    def _groups_are_even(self) -> Self:
-        if self.heads % self.kv_heads:
-            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads evenly")
-        return self
+
+class Parsers(Fact):
+    """Names of vLLM's parsers, which take tool calls and reasoning out of generated text; empty: none."""
+
+    tool: str = ""
+    reasoning: str = ""
 
 
 class Preset(Fact):
@@ -57,30 +57,80 @@ class Preset(Fact):
     """Where its files come from, in the grammar of presets.weights_source; empty: its repository on the hub."""
     architecture: str
     shape: ModelShape
-    parameters: int = Field(ge=1)
-    """Weights that are stored, tied ones once."""
+    parameters: int | None = Field(default=None, ge=1)
+    """Weights that are stored, tied ones once; None where only their bytes are known."""
+    weights_gib: float | None = Field(default=None, gt=0)
+    """GiB of the repository's safetensors, copies in other layouts (original/, metal/, consolidated) not counted."""
+    quantization: Quantization | None = None
     max_context: int = Field(ge=1)
     """Tokens of prompt and completion together that the model was made for."""
     longrope_from: int | None = Field(default=None, ge=1)
     """Tokens of a sequence above which its rotary factors are others (longrope); None: they are always the same."""
+    float16: bool = True
+    """False if its activations overflow float16, so that it needs a GPU with bfloat16."""
+    multimodal: bool = False
+    """True if it takes images too; its weights then include the encoder's."""
+    parsers: Parsers = Parsers()
+    chat_template: str = ""
+    """Name of a template to use instead of the repository's own; empty: its own."""
+    lora_targets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Projections that adapters usually change, as the layers' modules are called; empty: none are supported."""
+    tuning: Annotated[tuple[TuningMethod, ...], BeforeValidator(as_tuple)] = ()
+    """Methods by which adapters of it can be made here."""
+    aliases: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Further names that it is known by."""
 
     @field_validator("weights")
     @classmethod
     def _weights_have_a_source(cls, weights: str) -> str:
         return str(parse_weights_source(weights)) if weights else ""
 
+    @model_validator(mode="after")
+    def _has_a_size(self) -> Self:
+        if self.parameters is None and self.weights_gib is None:
+            raise ValueError("parameters or weights_gib is needed: its memory follows from them")
+        return self
+
     @property
     def weights_source(self) -> str:
-        return self.weights or f"hf:{self.repository.name}"
+        if self.weights:
+            return self.weights
+        pinned = "" if self.repository.revision == "main" else f"@{self.repository.revision}"
+        return f"hf:{self.repository.name}{pinned}"
 
 
 class UnknownPreset(LookupError):
-    """No preset has this name. `nearest`: names of presets that look like it, best first."""
+    """No preset has this name. `nearest`: names of presets that look like it, best first; `reason`: why it could not be
+    described as a model of its own, where that was tried."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, reason: str = "") -> None:
         self.name = name
+        self.reason = reason
         self.nearest = nearest(name.rpartition("/")[2], catalog())
-        super().__init__(f"no preset is called {name!r}")
+        super().__init__(reason or f"no preset is called {name!r}")
+
+
+@dataclass(frozen=True)
+class Models:
+    """The presets of the catalogue, and models beyond it that a stack names by repository or directory."""
+
+    described: Mapping[str, Preset] = field(default_factory=dict[str, "Preset"])
+    """By the name that the stack gives."""
+    failures: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Why a model could not be described, by its name."""
+
+    def name(self, name: str) -> str:
+        """As preset_name, for models beyond the catalogue too. Raises UnknownPreset."""
+        if name in self.described:
+            return name
+        try:
+            return preset_name(name)
+        except UnknownPreset:
+            raise UnknownPreset(name, self.failures.get(name, "")) from None
+
+    def find(self, name: str) -> Preset:
+        """The preset that a name means. Raises UnknownPreset."""
+        return self.described[name] if name in self.described else find_preset(name)
 
 
 @functools.cache
@@ -121,7 +171,22 @@ def find_preset(name: str) -> Preset:
     return catalog()[preset_name(name)]
 
 
+def retired(name: str) -> str:
+    """What to use instead of a preset that KAITO once had, as a sentence; empty if `name` is none of those.
+
+    >>> retired("Phi-2")
+    'phi-2 is retired; use phi-4-mini-instruct, which is as small'
+    """
+    return _retired().get(name.lower(), "")
+
+
+@functools.cache
+def _retired() -> dict[str, str]:
+    return TypeAdapter(dict[str, str]).validate_python(yaml.safe_load(RETIRED.read_text(encoding="utf-8")))
+
+
 @functools.cache
 def _names() -> dict[str, str]:
     by_repository = {preset.repository.name.lower(): name for name, preset in catalog().items()}
-    return by_repository | {name.lower(): name for name in catalog()}
+    by_alias = {alias.lower(): name for name, preset in catalog().items() for alias in preset.aliases}
+    return by_repository | by_alias | {name.lower(): name for name in catalog()}

@@ -1,0 +1,126 @@
+"""What nodes cost an hour: list prices of the catalogue, and a team's own prices, which win over them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import yaml
+from pydantic import Field
+
+from presets.facts import Fact
+from presets.node_sizes import GPUS, NodeSize
+from presets.own_prices import OwnPrices, PriceFileError, PriceProblem, SizePrice, read_own_prices
+
+__all__ = ["HOURS_PER_MONTH", "Price", "PriceFileError", "PriceProblem", "Prices", "list_prices"]
+
+HOURS_PER_MONTH = 730
+"""Hours that a month of the price calculators of Azure and AWS has: 365 days of 24 hours, divided by 12."""
+
+LIST_CURRENCY = "USD"
+BASE_REGION = "eastus"
+"""Whose list prices stand for those of regions that the catalogue does not have."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of one node."""
+
+    per_hour: float
+    """In the currency of the Prices that it is from."""
+    origin: str
+    """Where it is from, in a few words: "list price, eastus, 2024-08"."""
+
+
+class _Catalog(Fact):
+    """gpus/azure_prices.yaml."""
+
+    currency: str
+    date: str
+    source: str
+    regions: dict[str, dict[str, SizePrice]] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices of one region in one currency."""
+
+    currency: str
+    region: str
+    _factor: float | None = field(default=None, repr=False)
+    _own: OwnPrices | None = field(default=None, repr=False)
+    _own_name: str = field(default="", repr=False)
+
+    def of(self, node: NodeSize, *, spot: bool = False) -> Price | None:
+        """What a node costs an hour; None if no price is known.
+
+        Where a spot price is asked for and not known, it is the full price, which a spot price does not exceed; its
+        origin says so. Existing nodes have a price only if the team gives one for their name.
+        """
+        if self._own and (price := self._own.sizes.get(node.size_name)):
+            date = f", {self._own.date}" if self._own.date else ""
+            return _price(price, 1, spot, own=f"{self._own_name}{date}")
+        if node.existing or self.currency != LIST_CURRENCY:
+            return None
+        return self._listed(node, spot)
+
+    def offered(self, node: NodeSize) -> bool | None:
+        """Whether the region has this size. None if the catalogue does not say: it lacks the region or the size."""
+        regions = _catalog().regions
+        if (
+            node.existing
+            or self.region not in regions
+            or not any(node.size_name in sizes for sizes in regions.values())
+        ):
+            return None
+        return node.size_name in regions[self.region]
+
+    def _listed(self, node: NodeSize, spot: bool) -> Price | None:
+        catalog = _catalog()
+        for region in dict.fromkeys((self.region, BASE_REGION, *catalog.regions)):
+            price = catalog.regions.get(region, {}).get(node.size_name, SizePrice())
+            if price.list is not None:
+                where = f", {region}" if region == self.region else f" of {region}"
+                by = "" if self._factor is None else f" x {self._factor:g}"
+                return _price(price, self._factor or 1, spot, suffix=f"{where}, {catalog.date}{by}")
+        return None
+
+
+def list_prices(
+    region: str = BASE_REGION,
+    *,
+    factor: float | None = None,
+    own: Mapping[str, object] | None = None,
+    own_name: str = "prices.yaml",
+) -> Prices:
+    """Prices of an Azure region.
+
+    A size that the catalogue lacks in this region has the price of eastus, or of the first region that has one.
+    `factor` multiplies list prices, those of a team's own file never; it wins over the file's regionFactor.
+    `own`: that file, parsed. A size that it lacks has its list price if the file's currency is US dollars, otherwise
+    none, since a rate of exchange would be guessed. Raises PriceFileError with everything that is wrong in it, and
+    ValueError if `factor` is not above 0.
+    """
+    if factor is not None and not 0 < factor < float("inf"):
+        raise ValueError(f"a factor of {factor} makes no price; it must be a number above 0")
+    region = region.lower().replace(" ", "")
+    if own is None:
+        return Prices(currency=LIST_CURRENCY, region=region, _factor=factor)
+    prices = read_own_prices(own, own_name)
+    return Prices(prices.currency, region, prices.region_factor if factor is None else factor, prices, own_name)
+
+
+def _price(price: SizePrice, factor: float, spot: bool, *, own: str = "", suffix: str = "") -> Price | None:
+    """Of what is known of a size, its price as asked for; `own` or the kind of price and `suffix` say its origin."""
+    if spot and price.spot is not None:
+        return Price(price.spot * factor, own or f"spot price{suffix}")
+    if price.list is None:
+        return None
+    note = ", no spot price known" if spot else ""
+    return Price(price.list * factor, f"{own or f'list price{suffix}'}{note}")
+
+
+@functools.cache
+def _catalog() -> _Catalog:
+    return _Catalog.model_validate(yaml.safe_load((GPUS / "azure_prices.yaml").read_text(encoding="utf-8")))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.weights.hub_server import HubServer
+from tests.hub_server import HubServer
 
 REPOSITORY = Path(__file__).parents[3]
 NOWHERE = "http://127.0.0.1:9/simple"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub_server import COMMIT, HubServer, Repository
 from tests.serving.weights.builders import checkpoint, gguf_model
 from tests.serving.weights.conftest import Outcome, Weights
-from tests.serving.weights.hub_server import COMMIT, HubServer, Repository
 
 Refused = Callable[[Outcome, str], str]
 

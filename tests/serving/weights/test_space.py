@@ -11,9 +11,9 @@ import pytest
 
 from presets.weights_source import parse_weights_source
 from serving.weights import WeightsError, ensure, space
+from tests.hub_server import HubServer, Repository
 from tests.serving.weights.builders import checkpoint, gguf_model, wheel
 from tests.serving.weights.conftest import Outcome, Weights
-from tests.serving.weights.hub_server import HubServer, Repository
 
 Refused = Callable[[Outcome, str], str]
 

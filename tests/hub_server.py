@@ -18,12 +18,14 @@ LARGE = (".safetensors", ".gguf", ".bin")
 
 @dataclass
 class Repository:
-    """Files of one commit, on the branch main; `token`: what a request must bring, `gated`: how a refusal is worded."""
+    """Files of one commit, on the branch main; `token`: what a request must bring, `gated`: how a refusal is worded;
+    `about`: further fields of the hub's answer about the repository, such as cardData."""
 
     root: Path
     token: str | None = None
     gated: bool = False
     commit: str = COMMIT
+    about: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,7 +42,7 @@ class HubServer:
             server_state = hub
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         if api := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
             name, what, revision = api.groups()
             if (repository := self._repository(name, revision, download=False)) is not None:
-                self._json(_listing(repository) if what == "tree" else {"id": name, "sha": repository.commit})
+                self._json(_listing(repository) if what == "tree" else _about(name, repository))
         elif file := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             name, revision, inner = file.groups()
             if (repository := self._repository(name, revision, download=True)) is not None:
@@ -120,6 +122,13 @@ class _Handler(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(data)
         return None
+
+
+def _about(name: str, repository: Repository) -> dict[str, object]:
+    """As the hub answers ?blobs=true: with the sizes of files."""
+    files = [{"rfilename": entry["path"], "size": entry["size"]} for entry in _listing(repository)]
+    gated = "manual" if repository.gated else False
+    return {"id": name, "sha": repository.commit, "gated": gated, "siblings": files} | repository.about
 
 
 def _listing(repository: Repository) -> list[dict[str, object]]:

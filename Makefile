@@ -2,6 +2,7 @@
 # Recipes need no activated environment: the bootstrap in toolchain/ drops what another one has left.
 
 STACK ?= dev
+FORMAT ?= text
 PYTHON ?= python3
 
 TOOLCHAIN := $(PYTHON) -m toolchain
@@ -15,8 +16,8 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
-.PHONY: help up preview down refresh status env install setup lint format types test test-unit test-serving \
-	test-stack test-toolchain bench docs examples lock upgrade clean
+.PHONY: help up preview plan down refresh status env install setup lint format types test test-unit test-serving \
+	test-stack test-toolchain bench docs examples import-kaito lock upgrade clean
 
 help: ## list the targets
 	@printf 'make up            install what is missing and run `pulumi up`; the dev stack needs no cloud and no GPU\n'
@@ -32,6 +33,10 @@ up: setup ## set everything up, then `pulumi up` on STACK
 preview: ## what `make up` would change
 	@$(TOOLCHAIN) setup pulumi operator
 	@$(TOOLCHAIN) stack $(STACK) -- preview
+
+plan: ## the plan without Pulumi's engine: make plan FORMAT=md|json|text
+	@$(TOOLCHAIN) setup pulumi operator 1>&2
+	@$(TOOLCHAIN) exec -- $(BIN)/python -m components.plan_command --stack $(STACK) --format $(FORMAT)
 
 refresh: setup ## compare the state with what runs
 	@$(TOOLCHAIN) stack $(STACK) -- refresh --yes
@@ -94,6 +99,10 @@ docs: ## write the tables of docs/configuration.md again
 examples: ## write the plans beside the examples again
 	@$(TOOLCHAIN) setup dev
 	@$(BIN)/python -m examples
+
+import-kaito: ## KAITO's manifests as stack config: make import-kaito FILE=ws.yaml
+	@$(TOOLCHAIN) setup dev
+	@$(BIN)/python -m components.import_kaito $(if $(EXISTING_NODES),--existing-nodes) $(FILE)
 
 lock: ## write the locks again after a change of pyproject.toml
 	@$(TOOLCHAIN) lock

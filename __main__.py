@@ -8,13 +8,21 @@ from components import config, platform
 from components.fingerprints import code_version
 from components.machine import this_machine
 from components.planning.errors import SpecError
-from components.planning.plan import make_plan
-from components.planning.spec import parse_spec
+from components.planning.plan import decide
+from components.stack_file import stack_file
+from components.surroundings import read_surroundings
 
+folder = Path.cwd()
 try:
-    spec = parse_spec(config.load(), stack_file=config.stack_file(pulumi.get_stack()))
-    plan = make_plan(spec, this_machine(), code_version=code_version(Path.cwd()))
+    raw = config.load()
+    around = read_surroundings(raw, folder, pulumi.log.info)
+    plan = decide(
+        raw,
+        this_machine(),
+        stack_file=stack_file(pulumi.get_stack()),
+        code_version=code_version(folder),
+        around=around,
+    )
+    pulumi.export(platform.WORKSPACES, platform.build(plan))
 except SpecError as error:
     raise pulumi.RunError(str(error)) from error
-
-pulumi.export(platform.WORKSPACES, platform.build(plan))

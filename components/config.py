@@ -6,22 +6,12 @@ import json
 
 from pulumi.runtime.config import CONFIG
 
-from components.planning.spec import RawConfig
-
-_NAMESPACE = "modelyard:"
-_KEYS = ("target", "workspaces", "ray")
-
-
-def stack_file(stack: str) -> str:
-    """The file that a stack's config stands in."""
-    return f"Pulumi.{stack}.yaml"
+from components.planning.spec import RawConfig, namespaced, raw_config
 
 
 def load() -> RawConfig:
     """All values of the project's namespace, also those that it does not know, so that a misspelt key is refused."""
-    values = {key.removeprefix(_NAMESPACE): value for key, value in CONFIG.get().items() if key.startswith(_NAMESPACE)}
-    known = {key: _plain(values[key]) for key in _KEYS if key in values}
-    return RawConfig(**known, other=tuple(sorted(values.keys() - set(_KEYS))))
+    return raw_config({key: _plain(value) for key, value in namespaced(CONFIG.get()).items()})
 
 
 def _plain(value: object) -> object:

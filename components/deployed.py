@@ -1,36 +1,16 @@
-"""What the last update left in the stack's state, for the program and for `make status`."""
+"""What the last update left in the stack's state, as the program asks the engine for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
+from components.deployed_state import Deployed, from_resources
+
 _READS = 10
 _READ_PAUSE_SECONDS = 0.2
-APPLICATION_TYPE = "pulumi-python:dynamic/modelyard:ServeApplication"
-RAY_TYPE = "pulumi-python:dynamic/modelyard:LocalRay"
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """Properties of resources, as the last update or refresh left them."""
-
-    applications: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    """By workspace name."""
-    ray: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Empty if there is none."""
-
-
-def from_resources(resources: Iterable[Mapping[str, Any]]) -> Deployed:
-    """`resources` have `type` and `outputs`, as a state and as the engine give them."""
-    known = [resource for resource in resources if resource.get("outputs")]
-    applications = [dict(each["outputs"]) for each in known if each["type"] == APPLICATION_TYPE]
-    rays = [dict(each["outputs"]) for each in known if each["type"] == RAY_TYPE]
-    return Deployed({application["name"]: application for application in applications}, rays[0] if rays else {})
 
 
 def from_engine() -> Deployed:

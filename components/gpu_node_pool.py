@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 
-from components.planning.plan import WorkspacePlan
+
+@dataclass(frozen=True, kw_only=True)
+class GpuNodePoolArgs:
+    where: str
+    """As people call the nodes."""
+    nodes: int
+    gpus: int
+    """Of all nodes together."""
 
 
 class GpuNodePool(pulumi.ComponentResource):
     """Nodes of one size. On target local the one node is this machine, so that there is nothing to create."""
 
     where: str
-    gpus: int
 
-    def __init__(self, name: str, plan: WorkspacePlan, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: GpuNodePoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelyard:index:GpuNodePool", name, None, opts)
-        self.where = plan.where
-        self.gpus = round(plan.num_gpus * plan.replicas)
-        self.register_outputs({"where": self.where, "nodes": 1, "gpus": self.gpus})
+        self.where = args.where
+        self.register_outputs({"where": args.where, "nodes": args.nodes, "gpus": args.gpus})

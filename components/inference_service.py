@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.gpu_node_pool import GpuNodePool
-from components.planning.plan import WorkspacePlan
+from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config, canonical_json
 from components.ray_cluster import RayCluster
 from components.reconciliation.resources import ServeApplication

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from components.planning.sizing import Gpu, Machine
+from components.planning.local_sizing import Gpu, Machine
 
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 _MIB = 1024 * 1024

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import pulumi
 
-from components.deployed import Deployed, from_engine
-from components.planning.changes import changes, ray_restart
+from components.before import before_of
+from components.deployed import from_engine
+from components.planned_workspace import PlannedWorkspace
+from components.planning.errors import SpecError
 from components.planning.plan import Plan
+from components.planning.preview import preview, refusals
 from components.planning.table import render_table
-from components.ray_cluster import RayCluster, settings
+from components.ray_cluster import RayCluster
+from components.stack_file import stack_file
 from components.workspace import Workspace
 
 WORKSPACES = "workspaces"
@@ -20,28 +22,28 @@ WORKSPACES = "workspaces"
 
 
 def build(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
-    """Declare the plan's resources and print the plan; the status of every workspace by name."""
-    table = describe(plan, from_engine())
+    """Print the plan and declare its resources; the status of every workspace by name.
+
+    Raises SpecError for changes that a deployed workspace cannot make, and pulumi.RunError in an update of a target
+    that this version only plans.
+    """
+    before = before_of(plan, from_engine())
+    if problems := refusals(plan, before):
+        raise SpecError(problems, stack_file(pulumi.get_stack()))
+    table = render_table(preview(plan, before, stack=pulumi.get_stack()))
     pulumi.log.info(f"the plan of stack {pulumi.get_stack()}, target {plan.target}\n{table}")
+    if plan.target != "local":
+        return _planned(plan)
     if not plan.workspaces:
         return {}
     ray = RayCluster("ray", plan.ray)
     return {workspace.name: Workspace(workspace, ray).status for workspace in plan.workspaces}
 
 
-def describe(plan: Plan, deployed: Deployed) -> str:
-    """The plan as a table, with what it changes of what is deployed."""
-    applications = deployed.applications
-    before = {name: json.loads(application["config"]) for name, application in applications.items()}
-    drift = {name: application.get("drift") or "" for name, application in applications.items()}
-    running = _running(deployed.ray)
-    restart = ray_restart(settings(plan.ray), running) if running else ""
-    return render_table(plan, changes(plan, before, drift, restart), serve_port=running.get("servePort"))
-
-
-def _running(ray: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the Ray that runs: its real ports where the config leaves them open."""
-    if "serveUrl" not in ray:
-        return {}
-    ports = {"servePort": urlsplit(ray["serveUrl"]).port, "dashboardPort": urlsplit(ray["dashboardUrl"]).port}
-    return {"environment": ray["environment"], "numCpus": ray.get("numCpus"), **ports}
+def _planned(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
+    if not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError(
+            f"target {plan.target} is planned and not provisioned in this version: pulumi preview and make plan show "
+            "its nodes, memory and money; pulumi up works with modelyard:target: local. Nothing was changed."
+        )
+    return {workspace.name: PlannedWorkspace(workspace, plan.target).status for workspace in plan.placed}

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pulumi
 
-from components.fingerprints import serving_environment
+from components.before import ray_settings
 from components.planning.config import RaySpec
 from components.reconciliation.resources import LocalRay
-
-
-def settings(spec: RaySpec) -> dict[str, Any]:
-    """What decides whether a running Ray fits; an open port is None."""
-    return {
-        "environment": serving_environment(Path.cwd()),
-        "servePort": spec.serve_port,
-        "dashboardPort": spec.dashboard_port,
-        "numCpus": spec.num_cpus,
-    }
 
 
 class RayCluster(pulumi.ComponentResource):
@@ -30,7 +17,7 @@ class RayCluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, spec: RaySpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelyard:index:RayCluster", name, None, opts)
-        inputs = {"stack": pulumi.get_stack(), **settings(spec)}
+        inputs = {"stack": pulumi.get_stack(), **ray_settings(spec)}
         ray = LocalRay(f"{name}-local", inputs, pulumi.ResourceOptions(parent=self))
         self.instance = ray.instance
         self.serve_url = ray.serveUrl

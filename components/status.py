@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
-from components.deployed import from_resources
+from components.deployed_state import from_resources
 from components.planning.table import plain
 from components.reconciliation.decide import findings_of, inference_finding, resource_finding
 from components.reconciliation.local_ray import LocalRay

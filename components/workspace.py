@@ -6,9 +6,10 @@ from typing import Any
 
 import pulumi
 
-from components.gpu_node_pool import GpuNodePool
+from components.gpu_node_pool import GpuNodePool, GpuNodePoolArgs
 from components.inference_service import InferenceService, InferenceServiceArgs
-from components.planning.plan import WorkspacePlan
+from components.planning.local_plan import WorkspacePlan
+from components.planning.record import local_record
 from components.ray_cluster import RayCluster
 
 
@@ -21,7 +22,8 @@ class Workspace(pulumi.ComponentResource):
     def __init__(self, plan: WorkspacePlan, ray: RayCluster, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("modelyard:index:Workspace", plan.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        nodes = GpuNodePool(f"{plan.name}-nodes", plan, child)
+        machine = GpuNodePoolArgs(where=plan.where, nodes=1, gpus=round(plan.num_gpus * plan.replicas))
+        nodes = GpuNodePool(f"{plan.name}-nodes", machine, child)
         service = InferenceService(f"{plan.name}-service", InferenceServiceArgs(plan=plan, nodes=nodes, ray=ray), child)
         application = service.application
         self.status = pulumi.Output.from_input(
@@ -41,4 +43,4 @@ class Workspace(pulumi.ComponentResource):
                 },
             }
         )
-        self.register_outputs({"status": self.status})
+        self.register_outputs({"status": self.status, "plan": local_record(plan)})

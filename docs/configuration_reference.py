@@ -15,10 +15,10 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.planning.config import RaySpec, Target, WorkspaceSpec
-from components.planning.rules import context_limit
-from presets.catalog import catalog
-from presets.memory import GIB, weights_bytes
+from components.planning.config import KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
+from components.planning.local_rules import context_limit
+from presets.catalog import Preset, catalog
+from presets.memory import GIB, stored_bytes
 
 PAGE = Path(__file__).parent / "configuration.md"
 BEGIN = "<!-- begin: written by docs/configuration_reference.py -->"
@@ -49,8 +49,14 @@ def renew(page: str) -> str:
 def reference() -> Iterator[str]:
     """The blocks between the marks: a table for each model, nested as the config is, then the presets."""
     yield "## modelyard:target"
-    yield f"One of {_choices(Target)}. Default: `local`, the only one of this version."
+    yield f"One of {_choices(Target)}. Default: `local`. `kubernetes` and `aks` are planned, and not provisioned yet."
     yield from _model(WorkspaceSpec, "modelyard:workspaces[]")
+    yield "## modelyard:manifests"
+    yield "YAML files or globs, relative to the stack's file: [KAITO's manifests](coming-from-kaito.md), unchanged."
+    yield "## modelyard:region"
+    yield "Text, default `eastus`: where nodes are made. Prices and the sizes that are offered follow from it."
+    yield from _model(KubernetesSpec, "modelyard:kubernetes")
+    yield from _model(PricesSpec, "modelyard:prices")
     yield from _model(RaySpec, "modelyard:ray")
     yield "## Presets"
     yield _presets()
@@ -146,15 +152,22 @@ def _presets() -> str:
             f"`{name}`",
             preset.repository.name,
             preset.repository.license,
-            f"{preset.parameters / 1e6:,.0f}",
-            f"{weights_bytes(preset.parameters, 'bfloat16') / GIB:.2f}",
-            str(context_limit(preset)),
-            preset.weights_source.partition("#")[0],
+            f"{stored_bytes(preset) / GIB:.2f}",
+            preset.quantization.method if preset.quantization else "16 bits",
+            _longest(preset),
+            ", ".join(preset.tuning) or "no",
+            "yes" if preset.lora_targets else "no",
         )
         for name, preset in catalog().items()
     ]
-    heads = ("preset", "repository", "licence", "10⁶ parameters", "GiB in bfloat16", "longest maxContext", "weights")
+    heads = ("preset", "repository", "licence", "GiB", "published in", "longest maxContext", "tuning", "adapters")
     return _table(heads, rows)
+
+
+def _longest(preset: Preset) -> str:
+    """Tokens; on target local it may be fewer."""
+    here = context_limit(preset)
+    return f"{preset.max_context}" if here == preset.max_context else f"{preset.max_context} (local: {here})"
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

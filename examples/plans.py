@@ -7,11 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from components.planning.changes import changes
-from components.planning.plan import make_plan
-from components.planning.sizing import Machine
-from components.planning.spec import RawConfig, parse_spec
+from components.planning.local_sizing import Machine
+from components.planning.plan import decide
+from components.planning.preview import Before, preview
+from components.planning.spec import namespaced, raw_config
 from components.planning.table import render_table
+from components.surroundings import read_surroundings
 from presets.memory import GIB
 
 LAPTOP = Machine(cpus=8, memory_bytes=16 * GIB)
@@ -26,10 +27,7 @@ def folders(root: Path) -> Iterator[Path]:
 def render(folder: Path) -> str:
     """What a first preview prints of the example. Raises SpecError if its config is wrong."""
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["config"]
-    raw = RawConfig(
-        target=config.get("modelyard:target"),
-        workspaces=config.get("modelyard:workspaces"),
-        ray=config.get("modelyard:ray"),
-    )
-    plan = make_plan(parse_spec(raw, stack_file="config.yaml"), LAPTOP, code_version="example")
-    return render_table(plan, changes(plan, {})) + "\n"
+    raw = raw_config(namespaced(config))
+    around = read_surroundings(raw, folder, lambda _: None)
+    plan = decide(raw, LAPTOP, stack_file="config.yaml", code_version="example", around=around)
+    return render_table(preview(plan, Before(), stack=folder.name)) + "\n"

@@ -19,6 +19,9 @@ DEPLOYMENT = "ModelServer"
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 
+LoadQuantization = Literal["int8", "nf4"]
+"""How bitsandbytes stores weights that are published in 16 bits."""
+
 
 class ServeConfigModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

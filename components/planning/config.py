@@ -8,15 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from components.planning.fields import (
-    Adapters,
     EngineKind,
     Hint,
+    Method,
     NotAConfigMap,
     PresetName,
+    Strength,
     WeightsText,
     WorkspaceName,
     refusal,
 )
+from presets.lora import DEFAULT_RANK
 from presets.serve_config import Dtype
 
 Target = Literal["local", "kubernetes", "aks"]
@@ -42,17 +44,38 @@ class LabelSelector(ConfigModel):
     """Labels that a node must have."""
 
 
+class PartitionSpec(ConfigModel):
+    """A part of a GPU, on existing nodes that are divided already."""
+
+    mode: Literal["mig", "accelerator"]
+    """mig: one slice of a GPU for each replica. accelerator: some of a node's GPUs."""
+    profile: str | None = None
+    """MIG profile, such as 1g.10gb; required with mode mig."""
+    count: int | None = Field(default=None, ge=1)
+    """GPUs of a node that may be used; required with mode accelerator."""
+
+
 class ResourceSpec(ConfigModel):
     """Which nodes a workspace runs on. Without meaning on target local, where this machine is the node."""
 
     instance_type: str | None = None
-    """Size of the nodes, such as Standard_NC24ads_A100_v4."""
-    count: int = Field(default=1, ge=1)
-    """Nodes."""
+    """Size of the nodes, such as Standard_NC24ads_A100_v4. Left out: the cheapest that fits."""
+    count: int | None = Field(default=None, ge=1)
+    """Nodes. Left out: as many as are needed. More than one replica needs are filled with further replicas."""
     label_selector: LabelSelector | None = None
-    """Existing nodes that may be used."""
+    """Labels of existing nodes that may be used, and of those that are made."""
     preferred_nodes: list[str] = []
     """Names of existing nodes."""
+    partition: PartitionSpec | None = None
+    """A part of each GPU; existing nodes only."""
+    spot: bool = False
+    """Ours: nodes at the spot price, which the cloud may take back."""
+    image_family: Literal["ubuntu", "azurelinux"] = "ubuntu"
+    """Ours: system of the nodes; KAITO's annotation kaito.sh/node-image-family."""
+    node_class: str | None = None
+    """Ours: name of the provisioner's node class; KAITO's annotation kaito.sh/node-class-name."""
+    skip_memory_check: bool = False
+    """Ours: plan what does not fit by our arithmetic, with a warning; KAITO's kaito.sh/bypass-resource-checks."""
 
 
 class PresetOptions(ConfigModel):
@@ -93,22 +116,77 @@ class InferenceConfig(ConfigModel):
     """Tokens of prompt and completion together; default 2048, or the preset's limit where that is less."""
     max_sequences: int | None = Field(default=None, ge=1, le=1024)
     """Requests that are generated at the same time by one replica; default 32, or as many as fit in memory."""
-    dtype: Dtype = "bfloat16"
-    """Type of the weights and of the KV cache."""
+    dtype: Dtype | None = None
+    """Type of the weights and of the KV cache; default bfloat16, or float16 on GPUs that have no bfloat16."""
+    quantization: Literal["int8", "nf4"] | None = None
+    """bitsandbytes, when the weights are loaded; for models that are published in 16 bits."""
+    vllm: dict[str, str | int | float | bool] = {}
+    """Further arguments of engine vllm, without the dashes in front, such as enforce-eager: true."""
     sampling: SamplingSpec = SamplingSpec()
     """Changes in place."""
     max_waiting_requests: int | None = Field(default=None, ge=1, le=65536)
     """Requests that wait for their turn in one replica; further ones get HTTP 429. Default 256. Changes in place."""
 
 
+class DataSource(ConfigModel):
+    """Where files come from: exactly one of urls, image and volumeSource."""
+
+    name: str | None = None
+    """Of an adapter: its model in the OpenAI API."""
+    urls: list[str] | None = None
+    """http or https."""
+    image: str | None = None
+    """OCI image that carries the files."""
+    image_pull_secrets: list[str] = []
+    """Secrets with the registry's credentials."""
+    volume_source: dict[str, Any] | None = None
+    """A Kubernetes volume, such as {persistentVolumeClaim: {claimName: data}}."""
+
+
+class AdapterSpec(ConfigModel):
+    source: DataSource
+    """Where the adapter comes from; image or volumeSource."""
+    strength: Strength = "1.0"
+    """From 0 to 1: how much of the adapter is added to the model."""
+    rank: Annotated[int, Field(ge=1, le=512)] = DEFAULT_RANK
+    """Ours: largest rank that is planned for."""
+
+
 class InferenceSpec(ConfigModel):
-    preset: PresetSpec
+    preset: PresetSpec | None = None
     """The model."""
-    adapters: Adapters = []
-    """Not in this version."""
-    template: Any = None
-    """A pod template of one's own instead of a preset. Not in this version."""
+    adapters: list[AdapterSpec] = []
+    """LoRA adapters, served beside the model."""
+    template: dict[str, Any] | None = None
+    """A pod template of one's own instead of a preset."""
     config: Annotated[InferenceConfig, NotAConfigMap] = InferenceConfig()
+
+
+class DataDestination(ConfigModel):
+    """Where an adapter goes: exactly one of image and volumeSource."""
+
+    image: str | None = None
+    """OCI image that is pushed."""
+    image_push_secret: str | None = None
+    """Secret with the registry's credentials; required with image."""
+    volume_source: dict[str, Any] | None = None
+    """A Kubernetes volume."""
+
+
+class TuningSpec(ConfigModel):
+    """An adapter to make from data."""
+
+    preset: PresetSpec
+    """The model that is tuned."""
+    method: Method
+    """lora, or qlora: the same over weights in 4 bits."""
+    config: dict[str, Any] = {}
+    """Sections of KAITO's training_config.yaml: ModelConfig, QuantizationConfig, LoraConfig, TrainingArguments,
+    DataCollator, DatasetConfig."""
+    input: DataSource
+    """Training data."""
+    output: DataDestination
+    """Where the adapter goes."""
 
 
 class WorkspaceSpec(ConfigModel):
@@ -117,13 +195,17 @@ class WorkspaceSpec(ConfigModel):
     name: WorkspaceName
     """Name of the workspace, of its route, and of its model in the OpenAI API."""
     resource: ResourceSpec = ResourceSpec()
-    inference: InferenceSpec
-    tuning: Any = None
-    """Not in this version."""
-    replicas: Annotated[int, Field(ge=1), Hint("to stop serving a model, remove its workspace")] = 1
-    """Ours: copies of the model, each with its own memory."""
-    engine: EngineKind = "transformers"
-    """Ours: what generates the tokens."""
+    inference: InferenceSpec | None = None
+    """A model to serve; either this or tuning."""
+    tuning: TuningSpec | None = None
+    """An adapter to make; either this or inference."""
+    replicas: Annotated[int | None, Field(ge=1), Hint("to stop serving a model, remove its workspace")] = None
+    """Ours: copies of the model, each with its own memory. Default 1 on target local, elsewhere as many as the nodes
+    hold."""
+    engine: EngineKind | None = None
+    """Ours: what generates the tokens. Default: transformers on target local, elsewhere vllm where the GPU can."""
+    load_balancer: bool = False
+    """Ours: an address outside of the cluster; KAITO's annotation kaito.sh/enablelb."""
     ready_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
     """Ours: how long `pulumi up` waits for the workspace to answer before it fails."""
 
@@ -147,3 +229,33 @@ class RaySpec(ConfigModel):
                 do="change one, or leave one out",
             )
         return self
+
+
+class ExistingNodes(ConfigModel):
+    """Nodes of a cluster that are there already, as NVIDIA's GPU feature discovery labels them."""
+
+    labels: dict[str, str]
+    """At least nvidia.com/gpu.product, nvidia.com/gpu.count and nvidia.com/gpu.memory (MiB of one GPU), and the labels
+    that workspaces select them by."""
+    count: int = Field(default=1, ge=1)
+    """Nodes that are alike."""
+    price_per_hour: Annotated[float | None, Field(ge=0)] = None
+    """What one of them costs."""
+
+
+class KubernetesSpec(ConfigModel):
+    """The cluster of targets kubernetes and aks."""
+
+    nodes: Literal["existing", "karpenter", "gpu-provisioner"] = "gpu-provisioner"
+    """Where GPU nodes come from: existing ones by their labels, or made by Karpenter or by gpu-provisioner."""
+    existing: list[ExistingNodes] = []
+    """What the existing nodes are, so that a preview knows without asking the cluster."""
+
+
+class PricesSpec(ConfigModel):
+    """What nodes cost; without it the list prices of the region."""
+
+    file: str | None = None
+    """A YAML file with prices of your own, relative to the stack's file: {currency: USD, sizes: {SIZE: 2.9}}."""
+    region_factor: Annotated[float | None, Field(gt=0)] = None
+    """Times eastus, for a region whose prices are not known."""

@@ -138,6 +138,7 @@ def _aliases(model: type[BaseModel]) -> list[str]:
 
 
 def _field_at(model: type[BaseModel], loc: Loc) -> FieldInfo | None:
+    loc = tuple(step for step in loc if isinstance(step, str))  # an item of a list is described where the list is
     parent = _model_at(model, loc[:-1])
     if parent is None or not loc:
         return None
@@ -146,7 +147,7 @@ def _field_at(model: type[BaseModel], loc: Loc) -> FieldInfo | None:
 
 def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
     """The model that describes the place `loc` below `model`; None if that place has a plain value."""
-    if not loc:
+    if not any(isinstance(step, str) for step in loc):
         return model
     field = _field_at(model, loc)
     if field is None:

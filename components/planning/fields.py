@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from components.planning.names import MAX_NAME, is_workspace_name, valid_name_like
-from presets.catalog import UnknownPreset, catalog, preset_name
+from presets.catalog import Models, TuningMethod, UnknownPreset, catalog, retired
 from presets.weights_source import parse_weights_source
 
 REFUSED = "refused"
 """Error type of the refusals made here; their context has found, allowed and do."""
+
+MODELS = "models"
+"""Key of the validation's context: presets.catalog.Models."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +44,32 @@ def _workspace_name(name: str) -> str:
     )
 
 
-def _preset_name(name: str) -> str:
+def _preset_name(name: str, info: ValidationInfo) -> str:
+    """The context of the validation may have the models beyond the catalogue that the stack names."""
+    context = cast("Mapping[str, Models]", info.context or {})
     try:
-        return preset_name(name)
+        return context.get(MODELS, Models()).name(name)
     except UnknownPreset as unknown:
-        likely = ", ".join(unknown.nearest)
-        allowed = f"nearest: {likely}" if likely else f"one of {', '.join(catalog())}"
-        if "/" in name:
-            raise refusal(
-                found=f'"{name}", which is not in the catalogue',
-                allowed=f"a preset of the catalogue, by its own or its repository's name; {allowed}",
-                do="choose one; a fine-tuned model of the same architecture goes in presetOptions.weights "
-                f"(hf:{name}) beside its preset",
-            ) from None
-        raise refusal(
-            found=f'"{name}"',
-            allowed=f"a preset in presets/models; {allowed}",
-            do=f"write {unknown.nearest[0]}" if likely else "choose one of them",
-        ) from None
+        raise _unknown_preset(name, unknown) from None
+
+
+def _unknown_preset(name: str, unknown: UnknownPreset) -> PydanticCustomError:
+    likely = ", ".join(unknown.nearest)
+    if instead := retired(name):
+        return refusal(found=f'"{name}", which KAITO has retired', allowed="a preset in presets/models", do=instead)
+    if "/" in name:
+        return refusal(
+            found=f'"{name}", which is not in the catalogue' + (f": {unknown.reason}" if unknown.reason else ""),
+            allowed="a preset of the catalogue, by its own or its repository's name, or a model that can be described: "
+            "a repository on the hub or a directory" + (f"; nearest: {likely}" if likely else ""),
+            do=f"choose a preset; or run python -m presets.add {name} where the hub can be reached, and commit what it "
+            "writes",
+        )
+    return refusal(
+        found=f'"{name}"',
+        allowed="a preset in presets/models; " + (f"nearest: {likely}" if likely else f"one of {', '.join(catalog())}"),
+        do=f"write {unknown.nearest[0]}" if likely else "choose one of them",
+    )
 
 
 def _weights(text: str) -> str:
@@ -77,24 +89,19 @@ def _weights_hint(text: str) -> str:
     return "leave it out for the preset's own weights"
 
 
-def _no_adapters(adapters: list[Any]) -> list[Any]:
-    if adapters:
-        raise refusal(
-            found="1 adapter" if len(adapters) == 1 else f"{len(adapters)} adapters",
-            allowed="none: adapters are not in this version",
-            do="remove adapters; merge one into its base model and name the result in preset.presetOptions.weights",
-        )
-    return adapters
+def _strength(strength: str) -> str:
+    try:
+        fits = 0 <= float(strength) <= 1
+    except ValueError:
+        fits = False
+    if fits:
+        return strength
+    raise refusal(found=f'"{strength}"', allowed="a number from 0 to 1, in quotes", do='write "1.0"')
 
 
-def _engine_of_this_version(engine: str) -> str:
-    if engine == "vllm":
-        raise refusal(
-            found="vllm",
-            allowed="transformers: vLLM is not in this version",
-            do="leave engine out, or write transformers",
-        )
-    return engine
+def _lower(method: object) -> object:
+    """KAITO takes a method in any case of letters."""
+    return method.lower() if isinstance(method, str) else method
 
 
 def _config_is_not_a_config_map(config: object) -> object:
@@ -110,6 +117,7 @@ def _config_is_not_a_config_map(config: object) -> object:
 WorkspaceName = Annotated[str, AfterValidator(_workspace_name)]
 PresetName = Annotated[str, AfterValidator(_preset_name)]
 WeightsText = Annotated[str, AfterValidator(_weights)]
-Adapters = Annotated[list[Any], AfterValidator(_no_adapters)]
-EngineKind = Annotated[Literal["transformers", "vllm"], AfterValidator(_engine_of_this_version)]
+Strength = Annotated[str, AfterValidator(_strength)]
+Method = Annotated[TuningMethod, BeforeValidator(_lower)]
+EngineKind = Literal["transformers", "vllm"]
 NotAConfigMap = BeforeValidator(_config_is_not_a_config_map)

@@ -1,21 +1,19 @@
-"""What an update will do to each workspace, said in the words of the stack's config."""
+"""What an update will do to each workspace of this machine, said in the words of the stack's config."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
-from components.planning.plan import Plan, WorkspacePlan
+from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
+from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config
-
-CREATE = "create"
-DELETE = "delete"
-NO_CHANGE = "no change"
 
 _ABSENT = object()
 
 _RESTARTS = ("import_path", "args.", "deployment.ray_actor_options.")
-"""What Ray Serve builds new replicas for; all else it changes in running ones (ray/serve/_private/version.py)."""
+"""What Ray Serve builds new replicas for; all else it changes in running ones (ray/serve/_private/version.py). It
+decides for fields that have no name in the config; the others are in components.planning.change_rules."""
 
 _REPLICAS = "deployment.num_replicas"
 
@@ -58,7 +56,7 @@ def ray_restart(wanted: Mapping[str, object], running: Mapping[str, object]) -> 
 
 
 def changes(
-    plan: Plan,
+    workspaces: Iterable[WorkspacePlan],
     deployed: Mapping[str, Mapping[str, object]],
     drift: Mapping[str, str] | None = None,
     restart: str = "",
@@ -69,7 +67,7 @@ def changes(
     may lack fields: those count as changed. drift: what a refresh has found wrong, by name. restart: why Ray is
     replaced, as ray_restart gives it; every deployed workspace is then away until its replicas are back.
     """
-    planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in plan.workspaces}
+    planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in workspaces}
     for name, found in (drift or {}).items():
         if found and planned.get(name) == NO_CHANGE:
             planned[name] = f"repair: {found}"
@@ -87,7 +85,7 @@ def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> st
     changed = [path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
     if not changed:
         return NO_CHANGE
-    restarts = [path for path in changed if path.startswith(_RESTARTS)]
+    restarts = [path for path in changed if _needs_new_replicas(path)]
     in_place = [path for path in changed if path not in restarts and path != _REPLICAS]
     parts: list[str] = []
     if restarts:
@@ -98,6 +96,12 @@ def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> st
     if told := _words([path for path in in_place if path not in _FOLLOWS]):
         parts.append(f"in place: {told}")
     return "; ".join(parts) or f"in place: {_words(in_place)}"
+
+
+def _needs_new_replicas(path: str) -> bool:
+    if path in _IN_WORDS:
+        return effect_of(_IN_WORDS[path]) is Effect.NEW_REPLICAS
+    return path.startswith(_RESTARTS)
 
 
 def _words(paths: list[str]) -> str:

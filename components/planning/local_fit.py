@@ -5,34 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.planning.config import WorkspaceSpec
+from components.planning.config import InferenceSpec, PresetSpec, WorkspaceSpec
 from components.planning.errors import Problem
+from components.planning.local_sizing import Machine, Sizing, place, room
 from components.planning.place import Place
-from components.planning.sizing import Machine, Sizing, gib, place, room
+from presets.catalog import Preset
+from presets.memory import gib
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """A workspace of the stack file, by its position there, with what it needs."""
+    """A workspace of this machine, with what it needs."""
 
-    index: int
+    place: Place
     spec: WorkspaceSpec
+    inference: InferenceSpec
+    preset: PresetSpec
+    facts: Preset
     sizing: Sizing
 
     @property
-    def place(self) -> Place:
-        return Place(f"modelyard:workspaces[{self.index}]", self.spec.name)
+    def replicas(self) -> int:
+        return self.spec.replicas or 1
 
     @property
     def memory_bytes(self) -> int:
         """Of all replicas."""
-        return self.spec.replicas * self.sizing.memory.total
+        return self.replicas * self.sizing.memory.total
 
 
 def fits_twice(workspace: Sized, machine: Machine) -> bool:
     """Whether old and new replicas of a workspace can run side by side while one replaces the other."""
     if machine.gpus:
-        return 2 * workspace.spec.replicas <= len(machine.gpus)
+        return 2 * workspace.replicas <= len(machine.gpus)
     return 2 * workspace.memory_bytes <= machine.usable_bytes
 
 
@@ -44,7 +49,7 @@ def misfits(workspaces: Sequence[Sized], machine: Machine) -> list[Problem]:
 
 
 def _too_few_gpus(workspaces: Sequence[Sized], machine: Machine) -> list[Problem]:
-    replicas, gpus = sum(workspace.spec.replicas for workspace in workspaces), len(machine.gpus)
+    replicas, gpus = sum(workspace.replicas for workspace in workspaces), len(machine.gpus)
     if replicas <= gpus:
         return []
     return [
@@ -72,21 +77,22 @@ def _too_big_together(workspaces: Sequence[Sized], machine: Machine) -> list[Pro
     total = sum(workspace.memory_bytes for workspace in workspaces)
     if total <= machine.usable_bytes:
         return []
-    largest = max(workspaces, key=lambda workspace: workspace.spec.replicas * workspace.sizing.memory.kv_cache)
+    largest = max(workspaces, key=lambda workspace: workspace.replicas * workspace.sizing.memory.kv_cache)
     others = total - largest.memory_bytes
-    needs = "; ".join(f"{_times(workspace.spec)} {workspace.sizing.memory}" for workspace in workspaces)
+    needs = "; ".join(f"{_times(workspace)} {workspace.sizing.memory}" for workspace in workspaces)
     where = largest.place if len(workspaces) == 1 else Place("modelyard:workspaces")
     return [
         where.problem(
             found=f"{gib(total)} GiB of memory needed: {needs}",
             allowed=f"at most {place(machine)}",
-            do=_way_out(largest, (machine.usable_bytes - others) // largest.spec.replicas),
+            do=_way_out(largest, (machine.usable_bytes - others) // largest.replicas),
         )
     ]
 
 
-def _times(spec: WorkspaceSpec) -> str:
-    return spec.name if spec.replicas == 1 else f"{spec.replicas} x {spec.name}"
+def _times(workspace: Sized) -> str:
+    name = workspace.spec.name
+    return name if workspace.replicas == 1 else f"{workspace.replicas} x {name}"
 
 
 def _way_out(workspace: Sized, bytes_there_are: int) -> str:

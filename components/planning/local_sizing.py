@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.planning.config import WorkspaceSpec
-from components.planning.rules import context_limit
-from presets.catalog import find_preset
+from components.planning.config import InferenceConfig
+from components.planning.local_rules import context_limit
+from presets.catalog import Preset
 from presets.memory import (
     CPU_PROCESSES_BYTES,
-    GIB,
     GPU_PROCESS_BYTES,
     MACHINE_RESERVE_BYTES,
+    MemoryNeed,
+    gib,
     kv_cache_bytes,
     logits_bytes,
     weights_bytes,
 )
+from presets.serve_config import Dtype
 
 DEFAULT_CONTEXT = 2048
 DEFAULT_SEQUENCES = 32
+DEFAULT_DTYPE: Dtype = "bfloat16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,29 +46,12 @@ class Machine:
     def describe(self) -> str:
         """Where a replica runs.
 
-        >>> Machine(cpus=2, memory_bytes=8 * GIB).describe()
+        >>> Machine(cpus=2, memory_bytes=8 * 2**30).describe()
         'this machine, 2 CPUs'
         """
         if self.gpus:
             return f"this machine, {self.gpus[0].name}"
         return "this machine, 1 CPU" if self.cpus == 1 else f"this machine, {self.cpus} CPUs"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryNeed:
-    """Bytes of one replica, by what they are for."""
-
-    weights: int
-    kv_cache: int
-    runtime: int
-
-    @property
-    def total(self) -> int:
-        return self.weights + self.kv_cache + self.runtime
-
-    def __str__(self) -> str:
-        parts = f"weights {gib(self.weights)}, KV cache {gib(self.kv_cache)}, runtime {gib(self.runtime)}"
-        return f"{gib(self.total)} GiB ({parts})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +75,6 @@ class Sizing:
         return max(0, (bytes_there_are - self.fixed_bytes) // self.bytes_per_sequence)
 
 
-def gib(count: int) -> str:
-    """Bytes as GiB with one decimal.
-
-    >>> gib(3 * GIB // 2)
-    '1.5'
-    """
-    return f"{count / GIB:.1f}"
-
-
 def place(machine: Machine) -> str:
     """The memory that a replica must fit in, with its size."""
     if machine.gpus:
@@ -112,39 +89,36 @@ def room(machine: Machine) -> int:
     return machine.usable_bytes
 
 
-def size(workspace: WorkspaceSpec, machine: Machine) -> Sizing:
+def size(preset: Preset, config: InferenceConfig, replicas: int, machine: Machine) -> Sizing:
     """Decide context, sequences and threads of one workspace, and what they need.
 
     Nothing here depends on the other workspaces or on the number of replicas: adding one must not change, and so
     restart, those that run. For the same reason each engine may use all CPUs; the system shares them out.
     """
-    config = workspace.inference.config
-    preset = find_preset(workspace.inference.preset.name)
+    dtype = config.dtype or DEFAULT_DTYPE
     max_context = config.max_context or min(context_limit(preset), DEFAULT_CONTEXT)
-    max_sequences = config.max_sequences or _default_sequences(workspace, machine, max_context)
+    replicas_in_room = 1 if machine.gpus else replicas
+    max_sequences = config.max_sequences or _default_sequences(preset, dtype, max_context, replicas_in_room, machine)
     return Sizing(
         max_context=max_context,
         max_sequences=max_sequences,
         threads=machine.cpus,
-        memory=_need(workspace, machine, max_context, max_sequences),
-        bytes_per_sequence=kv_cache_bytes(preset.shape, max_context, config.dtype) + logits_bytes(preset.shape, 1),
+        memory=_need(preset, dtype, max_context, max_sequences, machine),
+        bytes_per_sequence=kv_cache_bytes(preset.shape, max_context, dtype) + logits_bytes(preset.shape, 1),
     )
 
 
-def _need(workspace: WorkspaceSpec, machine: Machine, context: int, sequences: int) -> MemoryNeed:
-    dtype = workspace.inference.config.dtype
-    preset = find_preset(workspace.inference.preset.name)
+def _need(preset: Preset, dtype: Dtype, context: int, sequences: int, machine: Machine) -> MemoryNeed:
     processes = GPU_PROCESS_BYTES if machine.gpus else CPU_PROCESSES_BYTES
     return MemoryNeed(
-        weights=weights_bytes(preset.parameters, dtype),
-        kv_cache=kv_cache_bytes(preset.shape, context * sequences, dtype),
+        weights=weights_bytes(preset, dtype),
+        kv_cache=sequences * kv_cache_bytes(preset.shape, context, dtype),
         runtime=processes + logits_bytes(preset.shape, sequences),
     )
 
 
-def _default_sequences(workspace: WorkspaceSpec, machine: Machine, context: int) -> int:
-    replicas_in_room = 1 if machine.gpus else workspace.replicas
+def _default_sequences(preset: Preset, dtype: Dtype, context: int, replicas_in_room: int, machine: Machine) -> int:
     sequences = DEFAULT_SEQUENCES
-    while sequences > 1 and replicas_in_room * _need(workspace, machine, context, sequences).total > room(machine):
+    while sequences > 1 and replicas_in_room * _need(preset, dtype, context, sequences, machine).total > room(machine):
         sequences //= 2
     return sequences

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from components.planning.fit import Sized
-from components.planning.sizing import DEFAULT_SEQUENCES, Machine, place
+from components.planning.local_fit import Sized
+from components.planning.local_sizing import DEFAULT_SEQUENCES, Machine, place
 
 
 def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     """Sentences about one workspace, each of which begins with its name."""
     workspace, sequences = sized.spec, sized.sizing.max_sequences
-    resource, options = workspace.resource, workspace.inference.preset.preset_options
+    resource, options = workspace.resource, sized.preset.preset_options
     node_fields = {
         "resource.instanceType": resource.instance_type is not None,
-        "resource.count": resource.count > 1,
+        "resource.count": (resource.count or 1) > 1,
         "resource.labelSelector": resource.label_selector is not None,
         "resource.preferredNodes": bool(resource.preferred_nodes),
+        "resource.partition": resource.partition is not None,
+        "resource.spot": resource.spot,
     }
     image_fields = {
         "presetOptions.image": options.image is not None,
@@ -23,7 +25,7 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     warnings = _ignored(node_fields, "this machine is the node") + _ignored(image_fields, "no container runs here")
     if options.model_access_secret is not None:
         warnings += _ignored({"presetOptions.modelAccessSecret": True}, "the token is HF_TOKEN of the environment")
-    if sequences < DEFAULT_SEQUENCES and workspace.inference.config.max_sequences is None:
+    if sequences < DEFAULT_SEQUENCES and sized.inference.config.max_sequences is None:
         warnings.append(
             f"{sequences} requests at a time instead of {DEFAULT_SEQUENCES}, "
             f"because more do not fit in {place(machine)}; a shorter inference.config.maxContext allows more"

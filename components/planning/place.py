@@ -32,6 +32,14 @@ class Place:
                 path += f".{step}" if step.replace("_", "").replace("-", "").isalnum() else f'["{step}"]'
         return Place(path, self.workspace)
 
+    def short(self) -> str:
+        """As it is called beside another place.
+
+        >>> Place("modelyard:workspaces[1]").short()
+        'workspaces[1]'
+        """
+        return self.path.removeprefix("modelyard:")
+
     def problem(self, *, found: str, allowed: str, do: str) -> Problem:
         return Problem(path=self.path, found=found, allowed=allowed, do=do, workspace=self.workspace)
 

@@ -6,7 +6,7 @@ import json
 
 from pydantic import JsonValue
 
-from components.planning.plan import WorkspacePlan
+from components.planning.local_plan import WorkspacePlan
 from presets.serve_config import DEPLOYMENT, IMPORT_PATH
 
 SPARE_REQUESTS = 64

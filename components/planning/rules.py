@@ -5,100 +5,149 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from components.planning.config import WorkspaceSpec
+from components.planning.config import PresetSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
-from presets.catalog import Preset, find_preset
+from components.planning.sources import adapter_problems, tuning_problems, tuning_resource_problems
+from presets.catalog import Models
 
 REPORTED_HERE = frozenset({("inference",), ("inference", "preset")})
 """Required fields whose absence either_or reports, because something else may stand in their place."""
+
+_ADD_INFERENCE = "add inference: {preset: {name: smollm2-135m-instruct}}"
 
 
 def either_or(raw: Mapping[str, Any], place: Place) -> list[Problem]:
     """What stands where only one of two fields may stand, read before types are: a wrong type must not hide it."""
     problems: list[Problem] = []
     inference, tuning = raw.get("inference"), raw.get("tuning")
+    allowed = "exactly one of them: a workspace serves a model or makes an adapter"
     if inference is not None and tuning is not None:
-        problems.append(
-            place.problem(
-                found="both inference and tuning",
-                allowed="exactly one of them; tuning is not in this version",
-                do="remove tuning",
-            )
-        )
-    elif tuning is not None:
-        problems.append(
-            place.at("tuning").problem(
-                found="a tuning workspace",
-                allowed="inference: tuning is not in this version",
-                do="remove this workspace, or serve a preset in its place",
-            )
-        )
-    elif "inference" not in raw:
-        problems.append(
-            place.problem(
-                found="neither inference nor tuning",
-                allowed="exactly one of them; tuning is not in this version",
-                do="add inference: {preset: {name: smollm2-135m-instruct}}",
-            )
-        )
+        do = "make two workspaces of it, each with a name of its own"
+        problems.append(place.problem(found="both inference and tuning", allowed=allowed, do=do))
+    elif inference is None and tuning is None:
+        empty = next((key for key in ("inference", "tuning") if key in raw), "")
+        here, found = (place.at(empty), "nothing") if empty else (place, "neither inference nor tuning")
+        do = "fill it in, or remove it" if empty else _ADD_INFERENCE
+        problems.append(here.problem(found=found, allowed=allowed, do=do))
     if isinstance(inference, Mapping):
         problems += _preset_or_template(cast("Mapping[str, Any]", inference), place.at("inference"))
     return problems
 
 
 def _preset_or_template(inference: Mapping[str, Any], place: Place) -> list[Problem]:
-    has_preset, has_template = "preset" in inference, inference.get("template") is not None
-    if has_preset and not has_template:
+    has_preset, has_template = inference.get("preset") is not None, inference.get("template") is not None
+    if has_preset != has_template:
         return []
-    if has_preset:
-        found, do = "both preset and template", "remove template"
-    elif has_template:
-        found, do = "template", "remove template and name a preset"
-    else:
-        found, do = "neither preset nor template", "add preset: {name: smollm2-135m-instruct}"
-    allowed = "exactly one of them; template is not in this version"
-    return [place.problem(found=found, allowed=allowed, do=do)]
+    found = "both preset and template" if has_preset else "neither preset nor template"
+    do = "remove template, or remove preset" if has_preset else "add preset: {name: smollm2-135m-instruct}"
+    return [place.problem(found=found, allowed="exactly one of them", do=do)]
 
 
-def context_limit(preset: Preset) -> int:
-    """Tokens that the engine of this version gives one sequence of a preset at most.
+def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> list[Problem]:
+    """What no field of a workspace can tell alone, whatever the target."""
+    problems = _partition(workspace, place)
+    if inference := workspace.inference:
+        problems += adapter_problems(inference.adapters, place.at("inference", "adapters"))
+        if inference.preset is not None:
+            problems += _over_the_limit(inference.preset, inference.config.max_context, place, models)
+            problems += _quantized_twice(workspace, inference.preset, place, models)
+            problems += _no_adapters_for(workspace, inference.preset, place, models)
+    if tuning := workspace.tuning:
+        problems += tuning_problems(tuning, place.at("tuning"))
+        problems += tuning_resource_problems(workspace.resource, place.at("resource"))
+        problems += _not_tuned(workspace, tuning.preset, place, models)
+    return problems
 
-    transformers picks the factors of longrope by the longest sequence of a batch, so that a long one would change what
-    its neighbours say: the engine refuses to go there.
-    """
-    return min(preset.max_context, preset.longrope_from or preset.max_context)
 
-
-def over_the_limit(workspace: WorkspaceSpec, place: Place) -> list[Problem]:
-    """A context that the preset, or the engine with this preset, does not have."""
-    name, asked = workspace.inference.preset.name, workspace.inference.config.max_context
-    preset = find_preset(name)
-    limit = context_limit(preset)
+def _over_the_limit(preset: PresetSpec, asked: int | None, place: Place, models: Models) -> list[Problem]:
+    limit = models.find(preset.name).max_context
     if asked is None or asked <= limit:
         return []
-    reason = f"the limit of {name}"
-    if limit < preset.max_context:
-        reason = f"above which the rotary factors of {name} would change for all sequences of a batch (longrope)"
     return [
         place.at("inference", "config", "maxContext").problem(
             found=f"{asked} tokens",
-            allowed=f"at most {limit} tokens, {reason}",
+            allowed=f"at most {limit} tokens, the limit of {preset.name}",
             do=f"write {limit} or less, or choose a preset with a longer context",
         )
     ]
 
 
-def same_names(items: Sequence[object]) -> list[Problem]:
+def _quantized_twice(workspace: WorkspaceSpec, preset: PresetSpec, place: Place, models: Models) -> list[Problem]:
+    asked = workspace.inference.config.quantization if workspace.inference else None
+    published = models.find(preset.name).quantization
+    if asked is None or published is None:
+        return []
+    return [
+        place.at("inference", "config", "quantization").problem(
+            found=f"{asked} for {preset.name}",
+            allowed=f"nothing: its weights are published in {published.method} ({published.bits} bits)",
+            do="leave quantization out",
+        )
+    ]
+
+
+def _no_adapters_for(workspace: WorkspaceSpec, preset: PresetSpec, place: Place, models: Models) -> list[Problem]:
+    adapters = workspace.inference.adapters if workspace.inference else []
+    if not adapters or models.find(preset.name).lora_targets:
+        return []
+    return [
+        place.at("inference", "adapters").problem(
+            found=f"{len(adapters)} for {preset.name}",
+            allowed="none: which of its layers adapters change is not known here",
+            do="choose a preset with LoRA targets in docs/configuration.md, or merge the adapter into the weights",
+        )
+    ]
+
+
+def _not_tuned(workspace: WorkspaceSpec, preset: PresetSpec, place: Place, models: Models) -> list[Problem]:
+    assert workspace.tuning is not None
+    methods = models.find(preset.name).tuning
+    if workspace.tuning.method in methods:
+        return []
+    can = f"only {', '.join(methods)}" if methods else "no tuning is supported"
+    return [
+        place.at("tuning", "preset", "name").problem(
+            found=f"{workspace.tuning.method} of {preset.name}",
+            allowed=f"a preset that can be tuned so; for this one {can}",
+            do="choose another preset, for example phi-3-mini-4k-instruct",
+        )
+    ]
+
+
+def _partition(workspace: WorkspaceSpec, place: Place) -> list[Problem]:
+    partition = workspace.resource.partition
+    if partition is None or workspace.tuning is not None:
+        return []
+    here = place.at("resource", "partition")
+    needed, other = ("profile", "count") if partition.mode == "mig" else ("count", "profile")
+    problems: list[Problem] = []
+    if getattr(partition, needed) is None:
+        problems.append(
+            here.problem(
+                found=f"mode {partition.mode} without {needed}",
+                allowed=f"{needed} is required with mode {partition.mode}",
+                do="add profile: 1g.10gb" if needed == "profile" else "add count: 1",
+            )
+        )
+    if getattr(partition, other) is not None:
+        problems.append(
+            here.at(other).problem(
+                found=f"{other} with mode {partition.mode}", allowed=f"{needed} alone", do=f"remove {other}"
+            )
+        )
+    return problems
+
+
+def same_names(items: Sequence[tuple[Place, object]]) -> list[Problem]:
     """Workspaces that are called like one before them."""
     problems: list[Problem] = []
-    first: dict[str, int] = {}
-    for index, item in enumerate(items):
-        here = place_of(item, index)
-        if here.workspace and first.setdefault(here.workspace, index) != index:
+    first: dict[str, Place] = {}
+    for here, _ in items:
+        if here.workspace and first.setdefault(here.workspace, here) is not here:
             problems.append(
                 here.at("name").problem(
-                    found=f'"{here.workspace}", which is also the name of workspaces[{first[here.workspace]}]',
+                    found=f'"{here.workspace}", which is also the name of {first[here.workspace].short()}',
                     allowed="a name of its own for each workspace",
                     do=f"rename one, for example {here.workspace}-2",
                 )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast, get_args
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
-from components.planning.config import RaySpec, Target, WorkspaceSpec
+from components.planning.config import ConfigModel, KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
 from components.planning.errors import Problem, SpecError
 from components.planning.explain import explain
+from components.planning.fields import MODELS
+from components.planning.kaito.read import ManifestFile, Manifests, read_manifests
+from components.planning.local_rules import not_on_this_machine
 from components.planning.place import Place, shown
-from components.planning.rules import REPORTED_HERE, either_or, over_the_limit, place_of, same_names
+from components.planning.rules import REPORTED_HERE, between_fields, either_or, place_of, same_names
+from presets.catalog import Models
 from presets.nearest import nearest
+from presets.price import PriceFileError, Prices, list_prices
 
-KEYS = ("target", "workspaces", "ray")
+KEYS = ("target", "workspaces", "manifests", "region", "kubernetes", "prices", "ray")
 """Keys of the stack's config in the namespace modelyard."""
+
+DEFAULT_REGION = "eastus"
+
+_Model = TypeVar("_Model", bound=ConfigModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +34,39 @@ class RawConfig:
 
     target: object = None
     workspaces: object = None
+    manifests: object = None
+    region: object = None
+    kubernetes: object = None
+    prices: object = None
     ray: object = None
     other: tuple[str, ...] = ()
+
+
+NAMESPACE = "modelyard:"
+
+
+def namespaced(values: Mapping[str, object]) -> dict[str, object]:
+    """The values of the project's namespace, by their keys without it."""
+    return {key.removeprefix(NAMESPACE): value for key, value in values.items() if key.startswith(NAMESPACE)}
+
+
+def raw_config(values: Mapping[str, object]) -> RawConfig:
+    """A config from its values by key, without the namespace in front of the keys."""
+    known = {key: values[key] for key in KEYS if key in values}
+    return RawConfig(**known, other=tuple(sorted(values.keys() - set(KEYS))))  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a config refers to, read by the caller: parsing itself touches nothing."""
+
+    manifests: Mapping[str, tuple[ManifestFile, ...]] = field(default_factory=dict[str, tuple[ManifestFile, ...]])
+    """The files that each entry of modelyard:manifests names, by that entry."""
+    price_file: object = None
+    """The content of modelyard:prices.file."""
+    price_file_error: str = ""
+    """Why it could not be read."""
+    models: Models = field(default_factory=Models)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,73 +76,169 @@ class Spec:
     stack_file: str
     target: Target
     workspaces: tuple[WorkspaceSpec, ...]
+    places: tuple[Place, ...]
+    """Where each workspace stands."""
     ray: RaySpec
+    kubernetes: KubernetesSpec
+    region: str
+    prices: Prices
+    models: Models
+    warnings: tuple[str, ...]
 
 
-def parse_spec(raw: RawConfig, *, stack_file: str) -> Spec:
+def parse_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = None) -> Spec:
     """The config, checked. Raises SpecError with every problem that can be found without knowing the machine."""
-    problems: list[Problem] = []
-    target = _target(raw.target, problems)
-    workspaces = _workspaces(raw.workspaces, problems)
-    ray = _ray(raw.ray, problems)
-    problems += [_unknown_key(key) for key in sorted(raw.other)]
+    spec, problems = read_spec(raw, stack_file=stack_file, around=around)
     if problems:
         raise SpecError(problems, stack_file)
-    return Spec(stack_file=stack_file, target=target, workspaces=tuple(workspaces), ray=ray)
+    return spec
+
+
+def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = None) -> tuple[Spec, list[Problem]]:
+    """What of the config can be understood, and everything that is wrong with the rest."""
+    around = around or Surroundings()
+    problems: list[Problem] = []
+    target = _target(raw.target, problems)
+    kubernetes = _part(raw.kubernetes, KubernetesSpec, "modelyard:kubernetes", problems)
+    items = _items(raw.workspaces, problems)
+    manifests = _manifests(raw.manifests, around, kubernetes, problems)
+    items += [(each.place, each.raw) for each in manifests.workspaces]
+    parsed = [(place, _workspace(item, place, target, around.models, problems)) for place, item in items]
+    problems += same_names(items)
+    region = _region(raw.region, problems)
+    prices = _prices(raw.prices, region, around, problems)
+    ray = _part(raw.ray, RaySpec, "modelyard:ray", problems)
+    problems += [_unknown_key(key) for key in sorted(raw.other)]
+    known = [(place, workspace) for place, workspace in parsed if workspace is not None]
+    spec = Spec(
+        stack_file=stack_file,
+        target=target,
+        workspaces=tuple(workspace for _, workspace in known),
+        places=tuple(place for place, _ in known),
+        ray=ray,
+        kubernetes=kubernetes,
+        region=region,
+        prices=prices,
+        models=around.models,
+        warnings=manifests.warnings,
+    )
+    return spec, problems
 
 
 def _target(raw: object, problems: list[Problem]) -> Target:
-    place = Place("modelyard:target")
     targets = get_args(Target)
-    if raw is None or raw == "local":
+    if raw is None:
         return "local"
     if raw in targets:
-        problems.append(
-            place.problem(
-                found=str(raw), allowed=f"local: {raw} is not in this version", do="write local, or leave it out"
-            )
-        )
-    else:
-        likely = nearest(raw, targets, limit=1) if isinstance(raw, str) else ()
-        do = f"write {likely[0]}" if likely else "write local, or leave it out"
-        problems.append(place.problem(found=shown(raw), allowed=f"one of {', '.join(targets)}", do=do))
+        return cast("Target", raw)
+    likely = nearest(raw, targets, limit=1) if isinstance(raw, str) else ()
+    do = f"write {likely[0]}" if likely else "write local, or leave it out"
+    problems.append(Place("modelyard:target").problem(found=shown(raw), allowed=f"one of {', '.join(targets)}", do=do))
     return "local"
 
 
-def _workspaces(raw: object, problems: list[Problem]) -> list[WorkspaceSpec]:
-    place = Place("modelyard:workspaces")
+def _items(raw: object, problems: list[Problem]) -> list[tuple[Place, object]]:
+    """What stands in modelyard:workspaces, each with its place."""
     if raw is None:
         return []
     if not isinstance(raw, list):
         do = 'put "- " in front of each workspace\'s name, its other fields indented below it'
-        problems.append(place.problem(found=shown(raw), allowed="a list of workspaces", do=do))
+        problems.append(Place("modelyard:workspaces").problem(found=shown(raw), allowed="a list of workspaces", do=do))
         return []
-    items = cast("list[object]", raw)
-    parsed = [_workspace(item, place_of(item, index), problems) for index, item in enumerate(items)]
-    problems += same_names(items)
-    return [workspace for workspace in parsed if workspace is not None]
+    return [(place_of(item, index), item) for index, item in enumerate(cast("list[object]", raw))]
 
 
-def _workspace(raw: object, place: Place, problems: list[Problem]) -> WorkspaceSpec | None:
+def _manifests(raw: object, around: Surroundings, kubernetes: KubernetesSpec, problems: list[Problem]) -> Manifests:
+    place = Place("modelyard:manifests")
+    patterns = cast("list[object]", raw) if isinstance(raw, list) else []
+    if raw is not None and not isinstance(raw, list):
+        do = f"write it as a list: manifests: [{raw}]" if isinstance(raw, str) else "write a list of files"
+        problems.append(place.problem(found=shown(raw), allowed="a list of YAML files or globs", do=do))
+    files: dict[str, ManifestFile] = {}
+    for index, pattern in enumerate(patterns):
+        found = around.manifests.get(pattern, ()) if isinstance(pattern, str) else ()
+        if not found:
+            problems.append(
+                place.at(index).problem(
+                    found=f"{shown(pattern)}, which names no file that can be read",
+                    allowed="a YAML file, or a glob such as manifests/*.yaml, relative to the stack's file",
+                    do="correct the path, or remove it",
+                )
+            )
+        files |= {file.path: file for file in found}
+    if not files:
+        return Manifests(workspaces=(), problems=(), warnings=())
+    ordered = [files[path] for path in sorted(files)]
+    read = read_manifests(ordered, existing_nodes=kubernetes.nodes == "existing", models=around.models)
+    problems += read.problems
+    return read
+
+
+def _workspace(
+    raw: object, place: Place, target: Target, models: Models, problems: list[Problem]
+) -> WorkspaceSpec | None:
     if isinstance(raw, Mapping):
         problems += either_or(cast("Mapping[str, Any]", raw), place)
     try:
-        workspace = WorkspaceSpec.model_validate(raw)
+        workspace = WorkspaceSpec.model_validate(raw, context={MODELS: models})
     except ValidationError as error:
         problems += explain(error, WorkspaceSpec, place, skip=REPORTED_HERE)
         return None
-    problems += over_the_limit(workspace, place)
+    problems += between_fields(workspace, place, models)
+    if target == "local":
+        problems += not_on_this_machine(workspace, place, models)
     return workspace
 
 
-def _ray(raw: object, problems: list[Problem]) -> RaySpec:
+def _region(raw: object, problems: list[Problem]) -> str:
     if raw is None:
-        return RaySpec()
+        return DEFAULT_REGION
+    if isinstance(raw, str) and raw.isalnum():
+        return raw.lower()
+    problems.append(
+        Place("modelyard:region").problem(
+            found=shown(raw), allowed="a region of the cloud by its short name", do="write for example westeurope"
+        )
+    )
+    return DEFAULT_REGION
+
+
+def _prices(raw: object, region: str, around: Surroundings, problems: list[Problem]) -> Prices:
+    place = Place("modelyard:prices")
+    spec = _part(raw, PricesSpec, place.path, problems)
+    own = around.price_file
+    if spec.file is not None and around.price_file_error:
+        problems.append(
+            place.at("file").problem(
+                found=f"{spec.file}: {around.price_file_error}",
+                allowed="a YAML file, relative to the stack's file",
+                do="correct the path or the file",
+            )
+        )
+        own = None
     try:
-        return RaySpec.model_validate(raw)
+        return list_prices(
+            region,
+            factor=spec.region_factor,
+            own=cast("Mapping[str, object] | None", own),
+            own_name=spec.file or "",
+        )
+    except PriceFileError as wrong:
+        for each in wrong.problems:
+            at = Place(f"{spec.file}: {each.path}" if each.path else f"{spec.file}")
+            problems.append(at.problem(found=each.found, allowed=each.allowed, do=each.do))
+        return list_prices(region)
+
+
+def _part(raw: object, model: type[_Model], path: str, problems: list[Problem]) -> _Model:
+    """One of the config's smaller maps; its defaults where it is absent or wrong."""
+    if raw is None:
+        return model()
+    try:
+        return model.model_validate(raw)
     except ValidationError as error:
-        problems += explain(error, RaySpec, Place("modelyard:ray"), skip=frozenset())
-        return RaySpec()
+        problems += explain(error, model, Place(path), skip=frozenset())
+        return model()
 
 
 def _unknown_key(key: str) -> Problem:

@@ -1,69 +1,167 @@
-"""The plan as people read it in a preview: a table, a line about memory, and what they are warned of."""
+"""The plan as people read it in a preview: a table, what each workspace is made of, money, and warnings."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.planning.changes import DELETE
-from components.planning.names import base_url
-from components.planning.plan import Plan, WorkspacePlan
-from components.planning.sizing import gib
+from components.planning.cluster_plan import Alternative
+from components.planning.money import amount, per_hour
+from components.planning.report import Memory, Report, Row
+from presets.memory import gib
 
 CHANGE_WIDTH = 40
 """Characters of the last column, whose sentences are the only long values: logs have no width of their own."""
 
+BAR_WIDTH = 10
+"""Cells of the bar that shows how full a memory is."""
 
-def render_table(plan: Plan, changes: Mapping[str, str], *, serve_port: int | None = None) -> str:
-    """The plan as plain text: no colour codes, no trailing spaces, the same for the same plan.
 
-    changes: as components.planning.changes.changes gives them. serve_port: where Serve listens, if Ray runs already; it
-    counts where the config asks for no port.
-    """
-    port = plan.ray.serve_port or serve_port
+def render_table(report: Report) -> str:
+    """The plan as plain text: no colour codes, no trailing spaces, the same for the same plan."""
+    local = report.target == "local"
+    table = _local_table(report) if local else _cluster_table(report)
+    lines = plain(table) if table.rows else ["modelyard:workspaces is empty: nothing is served"]
+    lines += _machine_memory(report.machine_memory) if local else [*_details(report), *money_lines(report)]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in report.warnings)])
+
+
+def _local_table(report: Report) -> Table:
+    table = _table("WORKSPACE", "MODEL", "WHERE", "CONTEXT", "MEMORY needed / there is", "ENDPOINT")
+    for row in report.workspaces:
+        replicas = f", {row.replicas} replicas" if row.replicas > 1 else ""
+        table.add_row(
+            row.name, row.model, f"{row.where}{replicas}", context(row), memory(row.memory), row.endpoint, row.change
+        )
+    return table
+
+
+def _cluster_table(report: Report) -> Table:
+    hourly, monthly, tokens = (f"{_symbol(report)}/{unit}" for unit in ("h", "month", "M tokens"))
+    known = any(row.per_million_tokens is not None for row in report.workspaces)
+    table = _table(
+        "WORKSPACE",
+        "MODEL",
+        "NODES",
+        "GPUS",
+        "PARALLEL",
+        "CONTEXT",
+        "MEMORY of a GPU",
+        hourly,
+        monthly,
+        *([tokens] if known else []),
+    )
+    for row in report.workspaces:
+        money = [_sum(row, row.per_hour), _sum(row, row.per_month)]
+        money += [_number(row.per_million_tokens)] if known else []
+        spot = " (spot)" if row.spot else ""
+        table.add_row(
+            row.name,
+            row.model,
+            f"{row.where}{spot}",
+            gpus(row),
+            row.parallelism,
+            context(row),
+            memory(row.memory),
+            *money,
+            row.change,
+        )
+    return table
+
+
+def _table(*headings: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("WORKSPACE", "MODEL", "WHERE", "MEMORY needed / there is", "ENDPOINT"):
+    for heading in headings:
         table.add_column(heading)
     table.add_column("CHANGE", max_width=CHANGE_WIDTH)
-    planned = {workspace.name: workspace for workspace in plan.workspaces}
-    for name in sorted(planned.keys() | changes.keys()):
-        if workspace := planned.get(name):
-            table.add_row(*_row(workspace, plan, port), changes.get(name, ""))
-        else:
-            table.add_row(name, "", "", "", "", changes.get(name, DELETE))
-    lines = plain(table) if table.rows else ["modelyard:workspaces is empty: nothing is served"]
-    return "\n".join([*lines, *_memory(plan), *(f"warning: {warning}" for warning in plan.warnings)])
+    return table
 
 
-def _row(workspace: WorkspacePlan, plan: Plan, port: int | None) -> tuple[str, ...]:
-    replicas = f", {workspace.replicas} replicas" if workspace.replicas > 1 else ""
-    return (
-        workspace.name,
-        workspace.preset,
-        f"{workspace.where}{replicas}",
-        f"{gib(workspace.memory_bytes)} / {gib(_there_is(workspace, plan))} GiB",
-        base_url(workspace.name, port) if port else "port chosen at up",
-    )
+def gpus(row: Row) -> str:
+    """GPUs that are paid for, by model."""
+    return f"{row.gpus} {row.gpu}" if row.gpus else ""
 
 
-def _there_is(workspace: WorkspacePlan, plan: Plan) -> int:
-    if workspace.num_gpus:
-        return workspace.replicas * min(gpu.memory_bytes for gpu in plan.machine.gpus)
-    return plan.machine.usable_bytes
+def context(row: Row) -> str:
+    """Tokens of a sequence, and how many such sequences at the same time in a replica."""
+    return "" if row.context is None else f"{row.context:,} x {row.sequences}"
 
 
-def _memory(plan: Plan) -> list[str]:
-    if not plan.workspaces or plan.machine.gpus:
+def memory(found: Memory | None) -> str:
+    """A bar and the figures.
+
+    >>> memory(Memory(of="A10", parts={}, needed=3 * 2**30, there_is=10 * 2**30))
+    '███░░░░░░░ 3.0 / 10.0 GiB'
+    """
+    if found is None:
+        return ""
+    full = min(BAR_WIDTH, round(BAR_WIDTH * found.needed / found.there_is)) if found.there_is else BAR_WIDTH
+    return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {gib(found.needed)} / {gib(found.there_is)} GiB"
+
+
+def _sum(row: Row, value: float | None) -> str:
+    return _number(value) if row.kind else ""
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f}"
+
+
+def _symbol(report: Report) -> str:
+    return amount(0, report.currency).split(" ")[0]
+
+
+def _machine_memory(found: Memory | None) -> list[str]:
+    if found is None:
         return []
-    needed, there_is, all_of_it = plan.memory_bytes, plan.machine.usable_bytes, plan.machine.memory_bytes
-    return [
-        f"memory: at most {gib(needed)} GiB needed together; {gib(there_is)} GiB there is, "
-        f"{gib(all_of_it)} GiB less what Ray and the system take"
-    ]
+    return [f"memory: at most {gib(found.needed)} GiB needed together; {gib(found.there_is)} GiB there is, {found.of}"]
+
+
+def _details(report: Report) -> Iterator[str]:
+    for row in report.workspaces:
+        yield from (f"{row.name}: {line}" for line in details(row, report.currency))
+
+
+def details(row: Row, currency: str) -> Iterator[str]:
+    """What a row of the table has no room for: the parts of the memory, what limits, and what else would do."""
+    if row.memory is not None:
+        parts = " + ".join(f"{name} {gib(count)}" for name, count in row.memory.parts.items() if count)
+        how = ", ".join(word for word in (row.engine, row.dtype) if word)
+        yield f"{parts} = {gib(row.memory.needed)} of {gib(row.memory.there_is)} GiB ({row.memory.of}); {how}"
+    if row.limited_by:
+        yield f"limited by {row.limited_by}"
+    if row.reason:
+        others = [_alternative(each, currency) for each in row.alternatives]
+        yield "; ".join([f"{row.instance_type or 'nodes'}: {row.reason}", *others])
+
+
+def _alternative(other: Alternative, currency: str) -> str:
+    if other.reason:
+        return f"not {other.size} ({per_hour(other.per_hour, currency)}): {other.reason}"
+    return f"next {other.nodes} x {other.size} ({per_hour(other.per_hour, currency)})"
+
+
+def money_lines(report: Report) -> list[str]:
+    """What the stack costs, and how much that is more or less than what is deployed."""
+    if not report.workspaces:
+        return []
+    hourly, monthly = per_hour(report.per_hour, report.currency), amount(report.per_month, report.currency)
+    lines = [f"total: {hourly}, {monthly} a month" + (f" ({report.prices})" if report.prices else "")]
+    if report.unpriced:
+        lines.append(f"not in the total, because no price is known: {', '.join(report.unpriced)}")
+    change, by_month = report.difference_per_hour, report.difference_per_month
+    if abs(change) < 0.005:
+        lines.append("the same as what is deployed")
+    else:
+        word = "more" if change > 0 else "less"
+        than = f"what is deployed ({per_hour(report.deployed_per_hour, report.currency)})"
+        hourly, monthly = per_hour(abs(change), report.currency), amount(abs(by_month), report.currency)
+        lines.append(f"{hourly}, {monthly} a month {word} than {than}")
+    return lines
 
 
 def plain(table: Table) -> list[str]:

@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 import yaml
 
-from components.planning.changes import NO_CHANGE, changes
+from components.planning.change_rules import NO_CHANGE
 from components.planning.errors import SpecError
+from components.planning.local_changes import changes
+from components.planning.local_sizing import Machine
 from components.planning.plan import Plan, make_plan
+from components.planning.preview import Before, preview
 from components.planning.render import application_config
-from components.planning.sizing import Machine
-from components.planning.spec import KEYS, RawConfig, parse_spec
+from components.planning.spec import namespaced, parse_spec, raw_config
 from components.planning.table import render_table
 from components.status import HEADINGS
 from presets.memory import GIB
 from tests.docs import pages
 from tests.docs.pages import PROJECT, Block, Page
 
-NAMESPACE = "modelyard:"
 MACHINE = Machine(cpus=2, memory_bytes=47 * GIB // 2)
 """The one that the output in the pages was copied from."""
 
@@ -40,9 +41,7 @@ def plan_of(stack_file: str) -> Plan:
     content: Any = yaml.safe_load(stack_file)
     assert isinstance(content, dict), "a yaml block is a whole stack file, or says after `yaml` what else it is"
     assert content.keys() == {"config"}, "a yaml block is a whole stack file, or says after `yaml` what else it is"
-    values = {key.removeprefix(NAMESPACE): value for key, value in content["config"].items()}
-    known = {key: value for key, value in values.items() if key in KEYS}
-    raw = RawConfig(**known, other=tuple(values.keys() - known.keys()))
+    raw = raw_config(namespaced(content["config"]))
     return make_plan(parse_spec(raw, stack_file="Pulumi.dev.yaml"), MACHINE, code_version="c0de")
 
 
@@ -55,7 +54,8 @@ def dev_stack() -> str:
 @pytest.mark.parametrize("snippet", yaml_blocks(""), ids=lambda snippet: str(snippet[0]))
 def test_a_config_in_a_page_is_accepted(snippet: Snippet) -> None:
     page, block = snippet
-    assert plan_of(block.text).workspaces, f"{page} shows a config without workspaces"
+    plan = plan_of(block.text)
+    assert plan.workspaces or plan.placed, f"{page} shows a config without workspaces"
 
 
 @pytest.mark.parametrize("snippet", yaml_blocks("refused"), ids=lambda snippet: str(snippet[0]))
@@ -90,7 +90,8 @@ def test_the_plan_in_a_page_is_that_of_the_config_above_it(name: str, port: int 
     plan = plan_of(config.text)
     before = plan_of(dev_stack()) if port else None
     deployed = {each.name: application_config(each) for each in before.workspaces} if before else {}
-    assert render_table(plan, changes(plan, deployed), serve_port=port) in shown
+    report = preview(plan, Before(applications=deployed, serve_port=port), stack="dev")
+    assert render_table(report) in shown
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/getting-started.md"])
@@ -135,7 +136,7 @@ def test_what_a_change_does_is_what_the_page_says() -> None:
         config = yaml.safe_load(BEFORE)
         workspace = config["config"]["modelyard:workspaces"][0]
         workspace[name] = workspace[name] | value if isinstance(value, dict) else value
-        done = changes(plan_of(yaml.safe_dump(config)), before)
+        done = changes(plan_of(yaml.safe_dump(config)).workspaces, before)
         if said.startswith("another workspace"):
             assert done == {"chat": "delete", "other": "create"}
         else:

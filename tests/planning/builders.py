@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
-from components.planning.plan import Plan, make_plan
-from components.planning.sizing import Gpu, Machine
-from components.planning.spec import RawConfig, Spec, parse_spec
+from components.planning.local_sizing import Gpu, Machine
+from components.planning.plan import Plan, decide
+from components.planning.preview import Before, preview
+from components.planning.spec import Spec, Surroundings, parse_spec, raw_config
+from components.planning.table import render_table
 from presets.memory import GIB
 
 STACK_FILE = "Pulumi.dev.yaml"
@@ -19,18 +21,22 @@ SERVER = Machine(cpus=64, memory_bytes=2**60)
 ONE_GPU = Machine(cpus=16, memory_bytes=128 * GIB, gpus=(Gpu(name="NVIDIA A10", memory_bytes=24 * GIB),))
 
 
-def spec_of(text: str) -> Spec:
+def spec_of(text: str, around: Surroundings | None = None) -> Spec:
     """The spec of a stack config, written as YAML without the namespace in front of its keys."""
     config: Any = yaml.safe_load(text) or {}
-    other = tuple(config.keys() - {"target", "workspaces", "ray"})
-    return parse_spec(
-        RawConfig(target=config.get("target"), workspaces=config.get("workspaces"), ray=config.get("ray"), other=other),
-        stack_file=STACK_FILE,
-    )
+    return parse_spec(raw_config(config), stack_file=STACK_FILE, around=around)
 
 
-def plan_of(text: str, machine: Machine = LAPTOP, code_version: str = "c0de") -> Plan:
-    return make_plan(spec_of(text), machine, code_version=code_version)
+def plan_of(
+    text: str, machine: Machine = LAPTOP, code_version: str = "c0de", around: Surroundings | None = None
+) -> Plan:
+    raw = raw_config(yaml.safe_load(text) or {})
+    return decide(raw, machine, stack_file=STACK_FILE, code_version=code_version, around=around)
+
+
+def table_of(plan: Plan, before: Before | None = None) -> str:
+    """What a preview prints of a plan."""
+    return render_table(preview(plan, before or Before(), stack="dev"))
 
 
 def chat(more: str = "", *, config: str = "", preset: str = "name: smollm2-135m-instruct") -> str:

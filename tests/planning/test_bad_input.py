@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from components.planning.errors import SpecError
-from components.planning.sizing import Machine
+from components.planning.local_sizing import Machine
 from presets.memory import GIB
 from tests.planning.builders import LAPTOP, ONE_GPU, STACK_FILE, chat, plan_of
 
@@ -16,6 +16,10 @@ CONFIG = f"{WORKSPACE}.inference.config"
 PRESET = f"{WORKSPACE}.inference.preset"
 TINY_MACHINE = Machine(cpus=1, memory_bytes=2 * GIB)
 
+TUNING = (
+    "{preset: {name: phi-3-mini-4k-instruct}, method: lora, input: {urls: ['https://example.com/data.csv']}, "
+    "output: {image: 'registry.io/tuned:1', imagePushSecret: push}}"
+)
 LONG_NAME = "a" * 48
 PHI = "{name: phi, inference: {preset: {name: phi-3-mini-4k-instruct}, config: {maxSequences: 16}}}"
 TWO_OF_ONE_NAME = """
@@ -40,7 +44,6 @@ class Case:
 CASES = [
     # the stack's keys
     Case("target with a typo", "target: kubernets", "modelyard:target", ('"kubernets"', "write kubernetes")),
-    Case("target of a later version", "target: aks", "modelyard:target", ("aks is not in this version", "write local")),
     Case("target that is no text", "target: [local]", "modelyard:target", ("a list of 1", "local, kubernetes, aks")),
     Case("key with a typo", "workspace: []", "modelyard:workspace", ("did you mean modelyard:workspaces?",)),
     Case("key of nobody", "zone: x", "modelyard:zone", ("modelyard:target, modelyard:workspaces", "remove it")),
@@ -87,8 +90,13 @@ CASES = [
         "snake case", chat("ready_timeout_seconds: 9"), f"{WORKSPACE}.ready_timeout_seconds", ("readyTimeoutSeconds?",)
     ),
     Case("neither inference nor tuning", "workspaces: [{name: chat}]", WORKSPACE, ("neither", "add inference")),
-    Case("both inference and tuning", chat("tuning: {method: lora}"), WORKSPACE, ("both inference and tuning",)),
-    Case("tuning", "workspaces: [{name: t, tuning: {}}]", f"{WORKSPACE}.tuning", ("tuning is not in this version",)),
+    Case(
+        "both inference and tuning",
+        "target: aks\n" + chat(f"tuning: {TUNING}"),
+        WORKSPACE,
+        ("both inference and tuning",),
+    ),
+    Case("tuning", f"workspaces: [{{name: t, tuning: {TUNING}}}]", f"{WORKSPACE}.tuning", ("not in this version",)),
     Case(
         "inference without a value",
         "workspaces: [{name: c, inference: }]",
@@ -133,12 +141,12 @@ CASES = [
     ),
     # the preset
     Case("preset with a typo", chat(preset="name: smolm2-135m"), f"{PRESET}.name", ("write smollm2-135m-instruct",)),
-    Case("preset of nobody", chat(preset="name: qqqq"), f"{PRESET}.name", ("one of phi-3-mini", "choose one")),
+    Case("preset of nobody", chat(preset="name: qqqq"), f"{PRESET}.name", ("one of deepseek-r1-0528", "choose one")),
     Case(
         "model that has no preset",
         chat(preset="name: me/my-smollm2"),
         f"{PRESET}.name",
-        ("hf:me/my-smollm2", "catalogue"),
+        ("not in the catalogue", "python -m presets.add me/my-smollm2"),
     ),
     Case("preset without a name", chat(preset=""), f"{PRESET}.name", ("required",)),
     Case(
@@ -152,19 +160,20 @@ CASES = [
     ),
     Case(
         "preset and template",
-        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, template: {spec: {}}}}]",
+        "target: aks\nworkspaces: [{name: c, inference: {preset: {name: phi-4}, template: {spec: {}}}}]",
         f"{WORKSPACE}.inference",
         ("both preset and template", "remove template"),
     ),
     Case(
         "template",
         "workspaces: [{name: c, inference: {template: {}}}]",
-        f"{WORKSPACE}.inference",
-        ("not in this version",),
+        f"{WORKSPACE}.inference.template",
+        ("needs a cluster", "target: kubernetes"),
     ),
     Case(
         "adapters",
-        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, adapters: [{source: {}}]}}]",
+        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, "
+        "adapters: [{source: {name: pirate, image: registry.io/pirate:1}}]}}]",
         f"{WORKSPACE}.inference.adapters",
         ("1 adapter", "not in this version"),
     ),
@@ -288,7 +297,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
                 replicas: -2
                 inference: {preset: {name: smollm2-135m-instruct}, config: {maxContext: 99999, dtype: int4}}
               - name: code
-                inference: {preset: {name: phi-4k}, adapters: [{}]}
+                inference: {preset: {name: phi-4k}, adapters: [{strength: 1}]}
                 tuning: {}
               - name: long
                 inference: {preset: {name: smollm2-135m-instruct}, config: {maxContext: 99999}}
@@ -302,11 +311,16 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         "modelyard:workspaces[0].replicas",
         "modelyard:workspaces[1]",
         "modelyard:workspaces[1].inference.preset.name",
-        "modelyard:workspaces[1].inference.adapters",
+        "modelyard:workspaces[1].inference.adapters[0].source",
+        "modelyard:workspaces[1].inference.adapters[0].strength",
+        "modelyard:workspaces[1].tuning.preset",
+        "modelyard:workspaces[1].tuning.method",
+        "modelyard:workspaces[1].tuning.input",
+        "modelyard:workspaces[1].tuning.output",
         "modelyard:workspaces[2].inference.config.maxContext",
         "modelyard:ray.servePort",
     ]
-    assert str(refused.value).startswith(f"9 problems in {STACK_FILE}\n"), (
+    assert str(refused.value).startswith(f"14 problems in {STACK_FILE}\n"), (
         "the first line counts them and names the file"
     )
 

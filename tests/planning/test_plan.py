@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from components.planning.errors import SpecError
+from components.planning.local_sizing import Gpu, Machine
 from components.planning.plan import WorkspacePlan
-from components.planning.sizing import Gpu, Machine
 from presets.memory import GIB
 from tests.planning.builders import LAPTOP, ONE_GPU, SERVER, chat, plan_of
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from components.planning.errors import Problem, SpecError
+from components.planning.local_rules import context_limit
 from components.planning.plan import Plan, make_plan
 from components.planning.render import application_config, canonical_json
-from components.planning.rules import context_limit
 from components.planning.spec import RawConfig, parse_spec
 from presets.catalog import catalog
 from tests.planning.builders import LAPTOP, SERVER

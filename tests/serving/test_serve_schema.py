@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from components.planning.local_sizing import Machine
 from components.planning.render import application_config
-from components.planning.sizing import Machine
 from tests.planning.builders import LAPTOP, ONE_GPU, chat, plan_of
 
 

@@ -17,7 +17,7 @@ import openai
 import psutil
 import yaml
 
-from components.deployed import from_resources
+from components.deployed_state import from_resources
 from components.reconciliation.local_ray import LocalRay, RayRecord
 from components.reconciliation.ray_dashboard import RayDashboard
 from components.reconciliation.state import Application

@@ -1,0 +1,46 @@
+"""What the last update left, in the words of planning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.deployed_state import Deployed
+from components.fingerprints import serving_environment
+from components.planning.config import RaySpec
+from components.planning.local_changes import ray_restart
+from components.planning.plan import Plan
+from components.planning.preview import Before
+
+
+def before_of(plan: Plan, deployed: Deployed) -> Before:
+    """What a plan is compared with."""
+    applications = deployed.applications
+    running = _running(deployed.ray)
+    return Before(
+        records=deployed.records,
+        applications={name: json.loads(application["config"]) for name, application in applications.items()},
+        drift={name: application.get("drift") or "" for name, application in applications.items()},
+        restart=ray_restart(ray_settings(plan.ray), running) if running else "",
+        serve_port=running.get("servePort"),
+    )
+
+
+def _running(ray: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the Ray that runs: its real ports where the config leaves them open."""
+    if "serveUrl" not in ray:
+        return {}
+    ports = {"servePort": urlsplit(ray["serveUrl"]).port, "dashboardPort": urlsplit(ray["dashboardUrl"]).port}
+    return {"environment": ray["environment"], "numCpus": ray.get("numCpus"), **ports}
+
+
+def ray_settings(spec: RaySpec) -> dict[str, Any]:
+    """What decides whether a running Ray fits; an open port is None."""
+    return {
+        "environment": serving_environment(Path.cwd()),
+        "servePort": spec.serve_port,
+        "dashboardPort": spec.dashboard_port,
+        "numCpus": spec.num_cpus,
+    }

@@ -1,0 +1,82 @@
+"""`make import-kaito FILE=ws.yaml`: KAITO's manifests as the config of a stack, printed as YAML."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.manifest_files import manifest_files
+from components.planning.errors import SpecError
+from components.planning.kaito.documents import ManifestFile
+from components.planning.kaito.read import read_manifests
+from components.planning.spec import RawConfig, Surroundings, parse_spec
+
+_TARGET = "# kubernetes: a cluster that is there; aks: one that is made; local: this machine"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Items of a list stand to the right of its key, and what is the same twice is written twice."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.import_kaito", description=__doc__)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a YAML file, a folder, or a glob in quotes")
+    parser.add_argument(
+        "--existing-nodes", action="store_true", help="the GPU nodes are there already (KAITO's BYO nodes)"
+    )
+    given = parser.parse_args(arguments)
+    files: dict[str, ManifestFile] = {}
+    for pattern in given.files:
+        found = manifest_files(pattern, folder=Path.cwd())
+        if not found:
+            sys.stderr.write(f"{pattern}: no such file; name a YAML file, a folder, or a glob in quotes\n")
+            return 1
+        files |= {file.path: file for file in found}
+    try:
+        text, warnings = imported(tuple(files.values()), existing_nodes=given.existing_nodes)
+    except SpecError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.writelines(f"# warning: {warning}\n" for warning in warnings)
+    sys.stdout.write(text)
+    return 0
+
+
+def imported(files: Sequence[ManifestFile], *, existing_nodes: bool) -> tuple[str, tuple[str, ...]]:
+    """The stack config that means the same as the manifests, and the warnings.
+
+    Raises SpecError with every problem, also those that manifests and the stack's own workspaces have in common.
+    """
+    names = ", ".join(file.path for file in files)
+    config: dict[str, Any] = {"modelyard:target": "kubernetes"}
+    if existing_nodes:
+        config["modelyard:kubernetes"] = {"nodes": "existing"}
+    parse_spec(
+        RawConfig(
+            target=config["modelyard:target"],
+            kubernetes=config.get("modelyard:kubernetes"),
+            manifests=[file.path for file in files],
+        ),
+        stack_file=names,
+        around=Surroundings(manifests={file.path: (file,) for file in files}),
+    )
+    manifests = read_manifests(files, existing_nodes=existing_nodes)
+    config["modelyard:workspaces"] = [workspace.raw for workspace in manifests.workspaces]
+    first, *rest = yaml.dump({"config": config}, Dumper=_Dumper, sort_keys=False, width=120).splitlines()
+    head = [f"# From {names}: put this into Pulumi.STACK.yaml.", first, f"  {_TARGET}"]
+    return "\n".join([*head, *rest]) + "\n", manifests.warnings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

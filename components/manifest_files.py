@@ -1,0 +1,36 @@
+"""The files that an entry of modelyard:manifests names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.planning.kaito.documents import ManifestFile
+
+_GLOB = frozenset("*?[")
+
+
+def manifest_files(pattern: str, *, folder: Path) -> tuple[ManifestFile, ...]:
+    """The files that a name or a glob, relative to `folder`, means, sorted; a folder means its *.yaml and *.yml.
+
+    Empty if there is none. A file that cannot be read is among them, with its error.
+    """
+    return tuple(_read(path, folder) for path in _paths(folder / pattern))
+
+
+def _paths(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(each for each in path.iterdir() if each.suffix in (".yaml", ".yml") and each.is_file())
+    if path.exists() or not _GLOB.intersection(str(path)):
+        return [path] if path.exists() else []
+    anchor = Path(path.anchor)
+    return sorted(each for each in anchor.glob(str(path.relative_to(anchor))) if each.is_file())
+
+
+def _read(path: Path, folder: Path) -> ManifestFile:
+    shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    try:
+        return ManifestFile(path=shown, text=path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        return ManifestFile(path=shown, text="", error=error.strerror or str(error))
+    except UnicodeDecodeError:
+        return ManifestFile(path=shown, text="", error="it is not UTF-8 text")

@@ -1,0 +1,115 @@
+"""What an update will do to each workspace on nodes, in sentences: what changes, and what it costs meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
+from components.planning.cluster_plan import PlacedWorkspace
+from components.planning.errors import Problem
+from components.planning.money import per_hour
+from components.planning.record import Record, placed_record
+
+START_MINUTES = 15
+"""From asking for a node to the first answer: 966 s were published for 52 GiB on an A100, 92 s of them a benchmark that
+does not run here (kaito-project/kaito, issue 2325)."""
+
+_IDENTITY = frozenset({"name", "target"})
+
+
+def cluster_changes(
+    placed: tuple[PlacedWorkspace, ...],
+    deployed: Mapping[str, Record],
+    *,
+    target: str,
+    currency: str = "USD",
+    spare: Mapping[str, int] | None = None,
+) -> dict[str, str]:
+    """By name. deployed: the record of each workspace as of the last update. spare: for existing nodes, by their name,
+    how many the plan leaves free; nodes that are made are always to be had."""
+    changes = {each.name: _change(each, deployed.get(each.name), target, currency, spare or {}) for each in placed}
+    return dict(sorted((changes | {name: DELETE for name in deployed.keys() - changes.keys()}).items()))
+
+
+def refused_changes(placed: tuple[PlacedWorkspace, ...], deployed: Mapping[str, Record]) -> list[Problem]:
+    """Workspaces that would have to become something that they cannot."""
+    return [
+        each.place.problem(
+            found=f"{each.kind}, and what is deployed under this name is {deployed[each.name].get('kind')}",
+            allowed="the same as before: a workspace that serves cannot become one that tunes, nor the reverse",
+            do=f"give the new one another name, for example {each.name}-2; or remove it, update, and add it again",
+        )
+        for each in placed
+        if each.name in deployed and deployed[each.name].get("kind") != _kind(each)
+    ]
+
+
+def _kind(workspace: PlacedWorkspace) -> str:
+    return "tuning" if workspace.kind == "tuning" else "inference"
+
+
+def _change(
+    workspace: PlacedWorkspace, before: Record | None, target: str, currency: str, spare: Mapping[str, int]
+) -> str:
+    if before is None:
+        return CREATE
+    if before.get("target") != target:
+        return f"create on {target}, delete on {before.get('target')}"
+    after = placed_record(workspace, target)
+    by_effect: dict[Effect, list[str]] = {}
+    for setting in after:
+        if setting not in _IDENTITY and before.get(setting) != after[setting]:
+            by_effect.setdefault(_effect(workspace, setting), []).append(setting)
+    if Effect.NEW_NODES in by_effect:
+        # What else needs new replicas comes with them, and how the model is divided follows from the nodes.
+        by_effect[Effect.NEW_NODES] += by_effect.pop(Effect.NEW_REPLICAS, [])
+    sentences = [
+        _sentence(effect, settings, workspace, before, _meanwhile(workspace, currency, spare))
+        for effect, settings in sorted(by_effect.items(), key=lambda item: item[0].value, reverse=True)
+        if effect is not Effect.NOTHING
+    ]
+    return "; ".join(sentences) or (_follows(before, after, currency) if by_effect else NO_CHANGE)
+
+
+def _effect(workspace: PlacedWorkspace, setting: str) -> Effect:
+    """A job has no replicas: whatever it is made from, it runs again."""
+    effect = effect_of(setting)
+    return Effect.NEW_JOB if workspace.kind == "tuning" and effect is Effect.NEW_REPLICAS else effect
+
+
+def _sentence(effect: Effect, settings: list[str], workspace: PlacedWorkspace, before: Record, meanwhile: str) -> str:
+    words = ", ".join(settings)
+    match effect:
+        case Effect.NEW_NODES:
+            return f"new {words} → new nodes and replicas {meanwhile}"
+        case Effect.NEW_JOB:
+            return f"new {words} → the tuning job runs again, the adapter is published again"
+        case Effect.NEW_REPLICAS:
+            return f"new {words} → new replicas {meanwhile}"
+        case Effect.REPLICAS:
+            return f"replicas {before.get('replicas', '?')} → {workspace.replicas}, the others stay"
+        case Effect.IN_PLACE:
+            verb = "change" if len(settings) > 1 or words.endswith("s") else "changes"
+            return f"{words} {verb} in place, no request lost"
+        case _:
+            return f"refused: {words}"
+
+
+def _meanwhile(workspace: PlacedWorkspace, currency: str, spare: Mapping[str, int]) -> str:
+    """Whether old and new can be side by side, and what that takes."""
+    node = workspace.node
+    if node is None:
+        return "after the old ones, requests wait"
+    if node.existing and spare.get(node.size_name, 0) < workspace.nodes:
+        return f"after the old ones, requests wait about {START_MINUTES} min: no existing node is free"
+    hourly = "" if workspace.per_hour is None else f" ({per_hour(workspace.per_hour, currency)})"
+    more = f"{workspace.nodes} more {node.size_name}{hourly}"
+    return f"beside the old ones, needs {more} for about {START_MINUTES} min"
+
+
+def _follows(before: Record, after: Record, currency: str) -> str:
+    if before.get("perHour") != after["perHour"]:
+        old, new = before.get("perHour"), after["perHour"]
+        was = per_hour(old if isinstance(old, float | int) else None, currency)
+        return f"no change but the price: {was} → {per_hour(new if isinstance(new, float | int) else None, currency)}"
+    return NO_CHANGE

@@ -1,0 +1,251 @@
+"""The plan of targets kubernetes and aks: every workspace on nodes of one size, with its money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from components.planning.candidates import Candidates, candidates_of, overbooked
+from components.planning.cluster_warnings import stack_warnings, workspace_warnings
+from components.planning.config import WorkspaceSpec
+from components.planning.demand import demand_of, tuning_demand_of
+from components.planning.errors import Problem, SpecError
+from components.planning.misfit import no_place
+from components.planning.place import Place
+from components.planning.spec import Spec
+from presets.catalog import Preset
+from presets.memory import MemoryNeed
+from presets.node_sizes import NodeSize
+from presets.placement import Demand, Misfit, Placement, place
+from presets.price import Price
+from presets.tuning_memory import TuningMemory
+from presets.tuning_placement import TuningDemand, TuningPlacement, place_tuning
+
+Kind = Literal["inference", "tuning", "template"]
+
+Placed = Placement | TuningPlacement
+Sizes = tuple[tuple[NodeSize, Price | None], ...]
+
+EASY_NODES = 4
+"""Nodes of one replica up to which a size is chosen by itself: each further one is a further stage of the pipeline,
+with the network between. A size that is asked for is not bound by it."""
+
+ALTERNATIVES = 3
+"""Other sizes that a plan names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Another size that would do, or a cheaper one that would not."""
+
+    size: str
+    nodes: int
+    per_hour: float | None
+    reason: str
+    """Why it does not do; "" if it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedWorkspace:
+    """One workspace as it will be on nodes."""
+
+    name: str
+    kind: Kind
+    spec: WorkspaceSpec
+    place: Place
+    preset: str
+    """"" where the workspace has a template of its own."""
+    facts: Preset | None
+    node: NodeSize | None
+    """None: existing nodes that nobody has described."""
+    nodes: int
+    replicas: int
+    price: Price | None
+    """Of one node for an hour."""
+    model: Placed | None
+    """How the model is divided and what it needs; None with a template or with nodes that are not described."""
+    reason: str
+    """Why these nodes."""
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def need(self) -> MemoryNeed | TuningMemory | None:
+        """Of the fullest GPU."""
+        return self.model.need if self.model else None
+
+    @property
+    def per_hour(self) -> float | None:
+        """Of all nodes; None: not known."""
+        return None if self.price is None else self.nodes * self.price.per_hour
+
+    @property
+    def gpus(self) -> int:
+        """That are paid for."""
+        return self.nodes * self.node.gpus if self.node else 0
+
+
+def plan_on_nodes(spec: Spec) -> tuple[tuple[PlacedWorkspace, ...], tuple[str, ...]]:
+    """The workspaces by name, and warnings. Raises SpecError with everything that does not fit."""
+    problems: list[Problem] = []
+    placed: list[PlacedWorkspace] = []
+    for where, workspace in zip(spec.places, spec.workspaces, strict=True):
+        found = _placed(workspace, where, spec)
+        if isinstance(found, PlacedWorkspace):
+            placed.append(found)
+        else:
+            problems += found
+    problems += overbooked([(each.place, each.node, each.nodes) for each in placed], spec.kubernetes)
+    if problems:
+        raise SpecError(problems, spec.stack_file)
+    ordered = sorted(placed, key=lambda each: each.name)
+    each_their_own = [
+        warning
+        for one in ordered
+        for warning in workspace_warnings(
+            one.spec, facts=one.facts, preset=one.preset, node=one.node, price=one.price, model=one.model, spec=spec
+        )
+    ]
+    together = stack_warnings([(each.name, each.node, each.nodes, each.spec.resource.spot) for each in ordered], spec)
+    return tuple(ordered), (*each_their_own, *together)
+
+
+def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec) -> PlacedWorkspace | list[Problem]:
+    candidates = candidates_of(workspace, where, spec)
+    if isinstance(candidates, list):
+        return candidates
+    if workspace.inference is not None and workspace.inference.preset is None:
+        return _template(workspace, where, candidates)
+    demand = tuning_demand_of(workspace, spec) if workspace.tuning else demand_of(workspace, spec)
+    if not candidates.sizes:
+        return _undescribed(workspace, where, demand)
+    fits, misfits = _ranked(demand, candidates.sizes)
+    if not fits and workspace.resource.skip_memory_check:
+        fits, _ = _ranked(demand, candidates.sizes, trusting=True)
+    if not fits:
+        elsewhere, _ = _ranked(demand, candidates.others)
+        return [no_place(workspace, where, demand, misfits, elsewhere, spec.prices.currency)]
+    easy = fits if candidates.asked or candidates.existing else [each for each in fits if _is_easy(each)]
+    chosen = (easy or fits)[0]
+    return PlacedWorkspace(
+        name=workspace.name,
+        kind="tuning" if workspace.tuning else "inference",
+        spec=workspace,
+        place=where,
+        preset=_preset_name(workspace),
+        facts=demand.preset,
+        node=chosen.node,
+        nodes=chosen.nodes,
+        replicas=chosen.replicas,
+        price=chosen.price,
+        model=chosen,
+        reason=_reason(candidates, fits, misfits),
+        alternatives=_alternatives(chosen, demand, candidates.others),
+    )
+
+
+def _ranked(
+    demand: Demand | TuningDemand, sizes: Sizes, *, trusting: bool = False
+) -> tuple[list[Placed], list[Misfit]]:
+    """Placements on these sizes, cheapest first, and the sizes on which there is none, cheapest first.
+
+    By money for an hour, sizes without a price last; then by the number of nodes and of GPUs, and by name, so that the
+    order of the sizes makes no difference.
+    """
+    if isinstance(demand, TuningDemand):
+        placed = [place_tuning(demand, size, price, trusting=trusting) for size, price in sizes]
+    else:
+        placed = [place(demand, size, price, trusting=trusting) for size, price in sizes]
+    fits = [each for each in placed if not isinstance(each, Misfit)]
+    misfits = [each for each in placed if isinstance(each, Misfit)]
+    return (
+        sorted(fits, key=lambda fit: (_money(fit.per_hour), fit.nodes, fit.nodes * fit.node.gpus, fit.node.name)),
+        sorted(misfits, key=lambda misfit: (_money(misfit.price and misfit.price.per_hour), misfit.node.name)),
+    )
+
+
+def _money(per_hour: float | None) -> float:
+    return float("inf") if per_hour is None else per_hour
+
+
+def _template(workspace: WorkspaceSpec, where: Place, candidates: Candidates) -> PlacedWorkspace | list[Problem]:
+    """A pod template of the user's own: nodes and money, and nothing is known of its memory."""
+    if len(candidates.sizes) > 1 and not candidates.existing:
+        return [
+            where.at("resource", "instanceType").problem(
+                found="nothing",
+                allowed="a size: what a pod template needs cannot be computed",
+                do="add instanceType, for example Standard_NC24ads_A100_v4",
+            )
+        ]
+    size, price = candidates.sizes[0] if candidates.sizes else (None, None)
+    nodes = workspace.resource.count or workspace.replicas or 1
+    return PlacedWorkspace(
+        name=workspace.name,
+        kind="template",
+        spec=workspace,
+        place=where,
+        preset="",
+        facts=None,
+        node=size,
+        nodes=nodes,
+        replicas=workspace.replicas or nodes,
+        price=price,
+        model=None,
+        reason="asked for; the template's memory is not checked",
+    )
+
+
+def _undescribed(workspace: WorkspaceSpec, where: Place, demand: Demand | TuningDemand) -> PlacedWorkspace:
+    return PlacedWorkspace(
+        name=workspace.name,
+        kind="tuning" if workspace.tuning else "inference",
+        spec=workspace,
+        place=where,
+        preset=_preset_name(workspace),
+        facts=demand.preset,
+        node=None,
+        nodes=workspace.resource.count or 1,
+        replicas=workspace.replicas or 1,
+        price=None,
+        model=None,
+        reason="existing nodes that modelyard:kubernetes.existing does not describe",
+    )
+
+
+def _preset_name(workspace: WorkspaceSpec) -> str:
+    if workspace.tuning:
+        return workspace.tuning.preset.name
+    return workspace.inference.preset.name if workspace.inference and workspace.inference.preset else ""
+
+
+def _is_easy(placement: Placed) -> bool:
+    return isinstance(placement, TuningPlacement) or placement.nodes_of_replica <= EASY_NODES
+
+
+def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -> str:
+    if candidates.existing:
+        return "existing nodes that the labels select"
+    if candidates.asked:
+        return "asked for"
+    wide = sum(not _is_easy(each) for each in fits)
+    others = [f"{len(misfits)} cannot hold it"] if misfits else []
+    others += [f"{wide} would spread a replica over more than {EASY_NODES} nodes"] if wide else []
+    beside = f" ({', '.join(others)})" if others else ""
+    return f"the cheapest of {len(fits) - wide or len(fits)} sizes that fit{beside}"
+
+
+def _alternatives(chosen: Placed, demand: Demand | TuningDemand, others: Sizes) -> tuple[Alternative, ...]:
+    """The nearest cheaper size and why it does not do, then the next ones that would, by money."""
+    free = demand if isinstance(demand, TuningDemand) else replace(demand, nodes=None)
+    fits, misfits = _ranked(free, others)
+    cheaper = [each for each in misfits if each.price and each.price.per_hour < _money(chosen.per_hour)]
+    named = [
+        Alternative(size=each.node.name, nodes=1, per_hour=each.price and each.price.per_hour, reason=each.reason)
+        for each in cheaper[-1:]
+    ]
+    named += [
+        Alternative(size=each.node.name, nodes=each.nodes, per_hour=each.per_hour, reason="")
+        for each in fits
+        if each.node != chosen.node and _is_easy(each)
+    ]
+    return tuple(named[:ALTERNATIVES])

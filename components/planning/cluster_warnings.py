@@ -1,0 +1,102 @@
+"""What a person should know before nodes are paid for: access, licences, quota, capacity, and what a plan gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from components.planning.config import WorkspaceSpec
+from components.planning.spec import Spec
+from presets.catalog import Preset
+from presets.licenses import license_terms
+from presets.node_sizes import NodeSize
+from presets.placement import Placement
+from presets.price import Price
+from presets.tuning_placement import TuningPlacement
+
+
+def workspace_warnings(
+    workspace: WorkspaceSpec,
+    *,
+    facts: Preset | None,
+    preset: str,
+    node: NodeSize | None,
+    price: Price | None,
+    model: Placement | TuningPlacement | None,
+    spec: Spec,
+) -> list[str]:
+    """Sentences about one workspace, each of which begins with its name."""
+    found = [
+        *(_of_model(workspace, facts, preset) if facts else ()),
+        *(_of_node(workspace, node, price, spec) if node else ()),
+        *(_of_placement(workspace, model, preset) if model else ()),
+    ]
+    if node is None:
+        found.append(
+            "its nodes are not described in modelyard:kubernetes.existing: whether the model fits is seen only when an "
+            "update asks the cluster"
+        )
+    return [f"{workspace.name}: {warning}" for warning in found]
+
+
+def _of_model(workspace: WorkspaceSpec, facts: Preset, preset: str) -> Iterator[str]:
+    chosen = workspace.tuning.preset if workspace.tuning else workspace.inference and workspace.inference.preset
+    if facts.repository.gated and not (chosen and chosen.preset_options.model_access_secret):
+        yield (
+            f"{facts.repository.name} is gated, and presetOptions.modelAccessSecret names no Secret with an HF_TOKEN: "
+            "the download would be refused"
+        )
+    terms = license_terms(facts.repository.license)
+    if terms.commercial == "forbidden":
+        yield f"the licence of {preset} ({terms.name}) forbids commercial use. {terms.conditions}".rstrip()
+    elif terms.commercial in ("conditions", "unknown"):
+        yield f"the licence of {preset} ({terms.name}) has conditions: {terms.conditions or 'read it'}"
+
+
+def _of_node(workspace: WorkspaceSpec, node: NodeSize, price: Price | None, spec: Spec) -> Iterator[str]:
+    if node.retired:
+        yield f"{node.name}: {node.retired}"
+    if not node.existing and spec.prices.offered(node) is False:
+        yield f"{node.name} is not offered in {spec.region}, as far as the price list knows"
+    if price is None and not node.existing:
+        kind = "spot price" if workspace.resource.spot else "price"
+        yield f"the {kind} of {node.name} is not known; a price file may give it (modelyard:prices.file)"
+    if workspace.resource.spot and price is not None:
+        yield "spot nodes can be taken back at any time, with 30 seconds' notice"
+
+
+def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, preset: str) -> Iterator[str]:
+    if model.need.total > model.room:
+        yield (
+            f"does not fit by our arithmetic (a GPU would need {model.need}), and is planned because "
+            "resource.skipMemoryCheck asks for it"
+        )
+    if isinstance(model, TuningPlacement):
+        return
+    asked = workspace.inference.config.max_context if workspace.inference else None
+    limit = model.load.preset.max_context
+    if asked is None and model.load.context < limit:
+        yield (
+            f"context is cut to {model.load.context:,} of the {limit:,} tokens that {preset} has, so that "
+            f"{model.load.sequences} sequences fit; set inference.config.maxContext to ask for another"
+        )
+    if model.nodes_of_replica > 1 and "infiniband" not in model.node.interconnect:
+        yield (
+            f"a replica spans {model.nodes_of_replica} nodes over Ethernet: each token crosses the network "
+            f"{model.nodes_of_replica - 1} times"
+        )
+
+
+def stack_warnings(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:
+    """Sentences about all workspaces together. placed: name, node, number of nodes, and whether at the spot price."""
+    made = [
+        (name, node, nodes, spot) for name, node, nodes, spot in placed if node and not node.existing and node.family
+    ]
+    quotas: dict[str, list[tuple[str, int]]] = {}
+    for name, node, nodes, spot in made:
+        family = "lowPriorityCores (spot)" if spot else node.family
+        quotas.setdefault(family, []).append((name, nodes * node.vcpus))
+    return [
+        f"quota to have in {spec.region}: {sum(count for _, count in users)} vCPUs of {family} "
+        f"({', '.join(f'{name} {count}' for name, count in users)})"
+        for family, users in sorted(quotas.items())
+    ]

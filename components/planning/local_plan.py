@@ -1,0 +1,116 @@
+"""The plan of target local: every workspace as one Ray Serve application on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.planning.config import InferenceConfig
+from components.planning.errors import SpecError
+from components.planning.local_fit import Sized, fits_twice, misfits
+from components.planning.local_sizing import DEFAULT_DTYPE, Machine, size
+from components.planning.local_warnings import warnings_of
+from components.planning.names import route_prefix
+from components.planning.spec import Spec
+from presets.memory import MemoryNeed
+from presets.serve_config import EngineArgs, SamplingDefaults, ServeArgs, ServiceSettings
+
+REPLICA_CPUS = 0.1
+"""Logical CPUs of a replica in Ray's books. Threads are what shares the processor; were this 1, a third model on a
+machine of two cores would wait for a CPU for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkspacePlan:
+    """One workspace as it will run."""
+
+    name: str
+    preset: str
+    repository: str
+    weights: str
+    """A weights source, in the grammar of presets.weights_source."""
+    route: str
+    serve_args: ServeArgs
+    settings: ServiceSettings
+    replicas: int
+    num_cpus: float
+    """Of one replica, in Ray's books."""
+    num_gpus: float
+    """Of one replica."""
+    memory: MemoryNeed
+    """Of one replica: on its GPU if it has one, otherwise in the machine."""
+    surge: bool
+    """Whether new replicas start beside the old ones, so that a replacement fails or succeeds without an outage."""
+    where: str
+    ready_timeout_seconds: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of all replicas."""
+        return self.replicas * self.memory.total
+
+
+def plan_locally(
+    spec: Spec, machine: Machine, *, code_version: str
+) -> tuple[tuple[WorkspacePlan, ...], tuple[str, ...]]:
+    """The workspaces by name, and warnings. Raises SpecError if the machine cannot hold them."""
+    sized = _sized(spec, machine)
+    problems = misfits(sized, machine)
+    if problems:
+        raise SpecError(problems, spec.stack_file)
+    ordered = sorted(sized, key=lambda workspace: workspace.spec.name)
+    return (
+        tuple(_plan(workspace, machine, code_version) for workspace in ordered),
+        tuple(warning for workspace in ordered for warning in warnings_of(workspace, machine)),
+    )
+
+
+def _sized(spec: Spec, machine: Machine) -> list[Sized]:
+    sized: list[Sized] = []
+    for place, workspace in zip(spec.places, spec.workspaces, strict=True):
+        inference = workspace.inference
+        if inference is None or inference.preset is None:
+            continue  # refused before, by components.planning.local_rules
+        facts = spec.models.find(inference.preset.name)
+        sizing = size(facts, inference.config, workspace.replicas or 1, machine)
+        preset = inference.preset
+        sized.append(Sized(place=place, spec=workspace, inference=inference, preset=preset, facts=facts, sizing=sizing))
+    return sized
+
+
+def _plan(sized: Sized, machine: Machine, code_version: str) -> WorkspacePlan:
+    workspace, sizing, inference = sized.spec, sized.sizing, sized.inference
+    weights = sized.preset.preset_options.weights or sized.facts.weights_source
+    return WorkspacePlan(
+        name=workspace.name,
+        preset=sized.preset.name,
+        repository=sized.facts.repository.name,
+        weights=weights,
+        route=route_prefix(workspace.name),
+        serve_args=ServeArgs(
+            workspace=workspace.name,
+            preset=sized.preset.name,
+            weights=weights,
+            engine=EngineArgs(
+                dtype=inference.config.dtype or DEFAULT_DTYPE,
+                max_context=sizing.max_context,
+                max_sequences=sizing.max_sequences,
+                threads=sizing.threads,
+            ),
+            code_version=code_version,
+        ),
+        settings=_settings(inference.config),
+        replicas=sized.replicas,
+        num_cpus=REPLICA_CPUS,
+        num_gpus=1.0 if machine.gpus else 0.0,
+        memory=sizing.memory,
+        surge=fits_twice(sized, machine),
+        where=machine.describe(),
+        ready_timeout_seconds=workspace.ready_timeout_seconds,
+    )
+
+
+def _settings(config: InferenceConfig) -> ServiceSettings:
+    sampling = SamplingDefaults.model_validate(config.sampling.model_dump(exclude_none=True))
+    if config.max_waiting_requests is None:
+        return ServiceSettings(sampling=sampling)
+    return ServiceSettings(sampling=sampling, max_waiting_requests=config.max_waiting_requests)

@@ -1,0 +1,91 @@
+"""What target local does not do, or not yet: refused where it is asked for."""
+
+from __future__ import annotations
+
+from components.planning.config import InferenceSpec, WorkspaceSpec
+from components.planning.errors import Problem
+from components.planning.place import Place
+from presets.catalog import Models, Preset
+
+_ELSEWHERE = "targets kubernetes and aks plan it"
+
+
+def context_limit(preset: Preset) -> int:
+    """Tokens that the engine of this machine gives one sequence of a preset at most.
+
+    transformers picks the factors of longrope by the longest sequence of a batch, so that a long one would change what
+    its neighbours say: the engine refuses to go there.
+    """
+    return min(preset.max_context, preset.longrope_from or preset.max_context)
+
+
+def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) -> list[Problem]:
+    """What an update of target local would have to refuse."""
+    problems: list[Problem] = []
+    if workspace.tuning is not None:
+        problems.append(
+            place.at("tuning").problem(
+                found="a tuning workspace",
+                allowed=f"inference: tuning on this machine is not in this version, {_ELSEWHERE}",
+                do="remove this workspace, or serve a preset in its place",
+            )
+        )
+    if workspace.engine == "vllm":
+        problems.append(
+            place.at("engine").problem(
+                found="vllm",
+                allowed=f"transformers: vLLM is not in this version of target local, {_ELSEWHERE}",
+                do="leave engine out, or write transformers",
+            )
+        )
+    if workspace.inference is not None:
+        problems += _inference(workspace.inference, place.at("inference"))
+        problems += _context(workspace.inference, place.at("inference", "config", "maxContext"), models)
+    return problems
+
+
+def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
+    problems: list[Problem] = []
+    if inference.template is not None:
+        problems.append(
+            place.at("template").problem(
+                found="template",
+                allowed="preset: a pod template needs a cluster",
+                do="remove template and name a preset, or write target: kubernetes",
+            )
+        )
+    if adapters := len(inference.adapters):
+        problems.append(
+            place.at("adapters").problem(
+                found="1 adapter" if adapters == 1 else f"{adapters} adapters",
+                allowed=f"none: adapters are not in this version of target local, {_ELSEWHERE}",
+                do="remove adapters; merge one into its base model and name the result in preset.presetOptions.weights",
+            )
+        )
+    if inference.config.quantization is not None:
+        problems.append(
+            place.at("config", "quantization").problem(
+                found=inference.config.quantization,
+                allowed=f"none: quantization is not in this version of target local, {_ELSEWHERE}",
+                do="leave quantization out, or choose a smaller preset",
+            )
+        )
+    return problems
+
+
+def _context(inference: InferenceSpec, place: Place, models: Models) -> list[Problem]:
+    asked, preset = inference.config.max_context, inference.preset
+    if asked is None or preset is None:
+        return []
+    facts = models.find(preset.name)
+    limit = context_limit(facts)
+    if not limit < asked <= facts.max_context:
+        return []
+    return [
+        place.problem(
+            found=f"{asked} tokens",
+            allowed=f"at most {limit} tokens, above which the rotary factors of {preset.name} would change for all "
+            "sequences of a batch (longrope)",
+            do=f"write {limit} or less, or choose a preset with a longer context",
+        )
+    ]

@@ -1,0 +1,52 @@
+"""A plan beside what is deployed: its changes, and the report that a preview prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from components.planning.cluster_changes import cluster_changes, refused_changes
+from components.planning.errors import Problem
+from components.planning.local_changes import changes
+from components.planning.plan import Plan
+from components.planning.record import Record
+from components.planning.report import Report, make_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What the last update left, by workspace."""
+
+    records: Mapping[str, Record] = field(default_factory=dict[str, Record])
+    applications: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    """Serve applications of target local."""
+    drift: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What a refresh has found wrong."""
+    restart: str = ""
+    """Why this machine's Ray is replaced."""
+    serve_port: int | None = None
+    """Where Serve listens, if Ray runs."""
+
+
+def preview(plan: Plan, before: Before, *, stack: str) -> Report:
+    """The report of the plan and of what it changes."""
+    return make_report(plan, _changes(plan, before), stack=stack, deployed=before.records, serve_port=before.serve_port)
+
+
+def _changes(plan: Plan, before: Before) -> dict[str, str]:
+    if plan.target == "local":
+        here = changes(plan.workspaces, before.applications, before.drift, before.restart)
+        elsewhere = before.records.keys() - before.applications.keys() - here.keys()
+        return here | {name: f"delete on {before.records[name].get('target')}" for name in elsewhere}
+    return cluster_changes(
+        plan.placed,
+        before.records,
+        target=plan.target,
+        currency=plan.prices.currency,
+        spare=plan.free_nodes,
+    )
+
+
+def refusals(plan: Plan, before: Before) -> list[Problem]:
+    """What the plan would make of a deployed workspace that it cannot become."""
+    return refused_changes(plan.placed, before.records)

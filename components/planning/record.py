@@ -1,0 +1,86 @@
+"""What an update leaves in the state of each workspace, so that the next plan can tell what it changes, money included.
+
+Plain values only, and no secrets: names of Secrets at most.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import JsonValue
+
+from components.planning.cluster_plan import PlacedWorkspace
+from components.planning.config import InferenceSpec, TuningSpec
+from components.planning.local_plan import WorkspacePlan
+from presets.placement import Placement
+
+Record = dict[str, JsonValue]
+
+
+def local_record(workspace: WorkspacePlan) -> Record:
+    """Of a workspace on this machine; its settings stand in its Serve application."""
+    return {"name": workspace.name, "target": "local", "kind": "inference", "preset": workspace.preset, "perHour": 0.0}
+
+
+def placed_record(workspace: PlacedWorkspace, target: str) -> Record:
+    """Of a workspace on nodes; keys are those of components.planning.change_rules, and what identifies it."""
+    spec = workspace.spec
+    record: Record = {
+        "name": workspace.name,
+        "target": target,
+        "kind": "tuning" if workspace.kind == "tuning" else "inference",
+        "preset": workspace.preset,
+        "replicas": workspace.replicas,
+        "instanceType": workspace.node.size_name if workspace.node else "",
+        "nodes": workspace.nodes,
+        "perHour": workspace.per_hour,
+        "spot": spec.resource.spot,
+        "labelSelector": _plain(spec.resource.label_selector),
+        "preferredNodes": list(spec.resource.preferred_nodes),
+        "partition": _plain(spec.resource.partition),
+        "imageFamily": spec.resource.image_family,
+        "nodeClass": spec.resource.node_class,
+        "loadBalancer": spec.load_balancer,
+    }
+    if spec.inference is not None:
+        record |= _inference(spec.inference, workspace)
+    if spec.tuning is not None:
+        record |= _tuning(spec.tuning)
+    return record
+
+
+def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
+    config, facts = inference.config, workspace.facts
+    options = inference.preset.preset_options if inference.preset else None
+    record: Record = {
+        "weights": (options and options.weights) or (facts.weights_source if facts else ""),
+        "quantization": config.quantization,
+        "sampling": _plain(config.sampling),
+        "maxWaitingRequests": config.max_waiting_requests,
+        "vllm": dict(sorted(config.vllm.items())),
+        "template": inference.template,
+        "adapters": [_plain(adapter) for adapter in inference.adapters],
+    }
+    if isinstance(workspace.model, Placement):
+        load, split = workspace.model.load, workspace.model.split
+        record |= {
+            "engine": load.engine,
+            "dtype": load.dtype,
+            "maxContext": load.context,
+            "maxSequences": load.sequences,
+            "parallelism": [split.tensor, split.pipeline],
+        }
+    return record
+
+
+def _tuning(tuning: TuningSpec) -> Record:
+    return {
+        "method": tuning.method,
+        "tuning config": tuning.config,
+        "input": _plain(tuning.input),
+        "output": _plain(tuning.output),
+    }
+
+
+def _plain(model: Any) -> JsonValue:  # noqa: ANN401 - any of the config's models, or None
+    return None if model is None else model.model_dump(mode="json", by_alias=True, exclude_defaults=True)

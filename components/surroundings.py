@@ -1,0 +1,70 @@
+"""What a config refers to outside of itself: manifests, a price file, models that the catalogue has not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from components.manifest_files import manifest_files
+from components.model_facts import described
+from components.planning.kaito.read import ManifestFile, read_manifests
+from components.planning.spec import RawConfig, Surroundings
+from presets.catalog import Models
+
+MODELS_CACHE = Path(".modelyard") / "models"
+
+
+def read_surroundings(raw: RawConfig, folder: Path, say: Callable[[str], None]) -> Surroundings:
+    """Read what `raw` names, relative to `folder`. Never raises for what cannot be read: parsing reports it.
+
+    say: takes a sentence before anything that may take longer.
+    """
+    manifests = {pattern: manifest_files(pattern, folder=folder) for pattern in _texts(raw.manifests)}
+    prices, price_error = _price_file(raw.prices, folder)
+    names = sorted({*_names_in(raw.workspaces), *_names_in_manifests(manifests)})
+    presets, failures = described(names, folder=folder / MODELS_CACHE, report=say)
+    return Surroundings(
+        manifests=manifests,
+        price_file=prices,
+        price_file_error=price_error,
+        models=Models(presets, failures),
+    )
+
+
+def _texts(value: object) -> list[str]:
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
+
+
+def _price_file(prices: object, folder: Path) -> tuple[object, str]:
+    """Its content, or why there is none."""
+    name = cast("Mapping[str, Any]", prices).get("file") if isinstance(prices, Mapping) else None
+    if not isinstance(name, str):
+        return None, ""
+    try:
+        content = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    except OSError as wrong:
+        return None, wrong.strerror or str(wrong)
+    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
+        return None, f"it is no YAML: {' '.join(str(wrong).split())}"
+    return content, "" if isinstance(content, Mapping) else "it has no fields"
+
+
+def _names_in(workspaces: object) -> Iterator[str]:
+    """Names of presets, wherever a config that may be wrong has them."""
+    for workspace in cast("list[object]", workspaces) if isinstance(workspaces, list) else []:
+        for part in ("inference", "tuning"):
+            value: object = workspace
+            for key in (part, "preset", "name"):
+                value = cast("Mapping[str, object]", value).get(key) if isinstance(value, Mapping) else None
+            if isinstance(value, str):
+                yield value
+
+
+def _names_in_manifests(manifests: Mapping[str, tuple[ManifestFile, ...]]) -> Iterable[str]:
+    files = {file.path: file for found in manifests.values() for file in found}
+    read = read_manifests([files[path] for path in sorted(files)], existing_nodes=False)
+    return _names_in([workspace.raw for workspace in read.workspaces])

@@ -1,0 +1,123 @@
+"""How a model is divided among GPUs, and what each of them then holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from presets.catalog import Preset
+from presets.engines import EngineName, engine_facts
+from presets.lora import adapter_bytes
+from presets.memory import GIB, MemoryNeed, activations_bytes, dtype_bytes, kv_cache_bytes, weights_bytes
+from presets.node_sizes import GpuModel, NodeSize
+from presets.serve_config import Dtype, LoadQuantization
+from presets.shape import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What one replica is to hold."""
+
+    preset: Preset
+    engine: EngineName
+    dtype: Dtype
+    quantization: LoadQuantization | None = None
+    context: int
+    """Tokens of one sequence."""
+    sequences: int
+    """Of that length, at the same time."""
+    adapter_ranks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One replica over tensor x pipeline GPUs."""
+
+    tensor: int
+    """GPUs that share each layer."""
+    pipeline: int
+    """Stages, each with a part of the layers."""
+
+    @property
+    def gpus(self) -> int:
+        return self.tensor * self.pipeline
+
+    def __str__(self) -> str:
+        names = (("tensor", self.tensor), ("pipeline", self.pipeline))
+        return ", ".join(f"{name} {size}" for name, size in names if size > 1) or "1 GPU"
+
+
+def tensor_sizes(shape: ModelShape, most: int) -> list[int]:
+    """GPUs that can share a layer, at most `most`, smallest first.
+
+    Attention heads are divided evenly; so are key and value heads, or each is repeated evenly where there are fewer
+    than GPUs; and the inner width of a dense feed-forward layer. Source: vLLM, vllm/config/model.py
+    (verify_with_parallel_config) and the divisions in vllm/model_executor/layers/linear.py.
+
+    >>> from presets.catalog import find_preset
+    >>> tensor_sizes(find_preset("smollm2-135m-instruct").shape, 8)
+    [1, 3]
+    """
+    kv_heads = {group.kv_heads or shape.kv_heads for group in shape.layers if group.kind in ("full", "sliding")}
+    return [
+        size
+        for size in range(1, most + 1)
+        if shape.heads % size == 0
+        and all(heads % size == 0 or size % heads == 0 for heads in kv_heads)
+        and (shape.experts or shape.intermediate_size % size == 0)
+    ]
+
+
+def most_gpus(engine: EngineName, node: NodeSize) -> int:
+    """GPUs of this node's kind that one replica may have. Slices of a GPU cannot work together."""
+    return 1 if node.gpu.mig_profile else engine_facts(engine).gpus_per_replica
+
+
+def splits(preset: Preset, engine: EngineName, node: NodeSize, nodes: int) -> Iterator[Split]:
+    """Ways to put one replica on `nodes` nodes, those that use fewer GPUs first.
+
+    Within one node any number of its GPUs may be used. Over several, all are: tensor parallelism stays inside a node,
+    where GPUs are connected, and the nodes are stages of a pipeline.
+    """
+    most = most_gpus(engine, node)
+    sizes = tensor_sizes(preset.shape, min(node.gpus, most))
+    if nodes == 1:
+        found = [Split(tensor=size, pipeline=stages) for size in sizes for stages in range(1, node.gpus // size + 1)]
+        ordered = sorted(found, key=lambda split: (split.gpus, split.pipeline))
+    else:
+        ordered = [Split(tensor=size, pipeline=nodes * (node.gpus // size)) for size in reversed(sizes)]
+    yield from (split for split in ordered if split.gpus <= most and split.pipeline <= preset.shape.layer_count)
+
+
+def need_of_gpu(load: Load, split: Split) -> MemoryNeed:
+    """Bytes on the fullest GPU of a replica: its share of weights, cache and adapters, and what each GPU has beside.
+
+    Stages get whole layers, the largest stage ceil(layers / stages) of them; the first has the embedding, the last the
+    output layer, both the whole table where they share it. Adapters are counted undivided within a stage, since
+    engines repeat one of their two matrices on every GPU.
+    """
+    preset, shape = load.preset, load.preset.shape
+    layers, stages = shape.layer_count, split.pipeline
+    largest = -(-layers // stages)
+    weights = weights_bytes(preset, load.dtype, load.quantization)
+    embeddings = min(shape.embedding_parameters * dtype_bytes("bfloat16"), weights)
+    at_one_end = embeddings if stages == 1 or shape.tied_embeddings else embeddings // 2
+    of_stage = _part(weights - embeddings, largest, layers) + at_one_end
+    sequence = kv_cache_bytes(shape, load.context, load.dtype, tensor=split.tensor)
+    adapters = sum(adapter_bytes(shape, preset.lora_targets, rank) for rank in load.adapter_ranks)
+    return MemoryNeed(
+        weights=-(-of_stage // split.tensor),
+        kv_cache=load.sequences * _part(sequence, largest, layers),
+        adapters=_part(adapters, largest, layers),
+        activations=activations_bytes(shape, load.sequences, load.dtype, tensor=split.tensor),
+        runtime=round(engine_facts(load.engine).runtime_gib * GIB),
+    )
+
+
+def room_of_gpu(gpu: GpuModel, engine: EngineName) -> int:
+    """Bytes of one GPU that a plan may use."""
+    return int(gpu.usable_gib * engine_facts(engine).utilization * GIB)
+
+
+def _part(count: int, part: int, whole: int) -> int:
+    return -(-count * part // whole)

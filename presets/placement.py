@@ -1,0 +1,268 @@
+"""Whether a model fits on nodes of one size, on how many, and how it is divided there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from presets.catalog import Preset
+from presets.engines import EngineName, default_dtype, default_engine, forbidden
+from presets.lora import DEFAULT_RANK
+from presets.memory import MemoryNeed, gib
+from presets.node_sizes import NodeSize
+from presets.parallelism import Load, Split, most_gpus, need_of_gpu, room_of_gpu, splits
+from presets.price import Price
+from presets.serve_config import Dtype, LoadQuantization
+
+DEFAULT_CONTEXT = 2048
+"""Tokens that must fit where nobody asks for a number; KAITO plans for the same."""
+
+DEFAULT_SEQUENCES = 4
+"""Sequences of DEFAULT_CONTEXT that must fit where nobody asks for a number: one user is no service."""
+
+LONG_SEQUENCES = 2
+"""Sequences that fit of a context that is chosen: as long as it can be, without one long request shutting out others.
+Caches are paged, so that many more of shorter ones fit."""
+
+MOST_SEQUENCES = 256
+"""Sequences that an engine computes at the same time at most: vLLM's default of --max-num-seqs on small GPUs."""
+
+MOST_NODES = 64
+"""Nodes of one replica beyond which a plan is of no use to anybody."""
+
+ADAPTER_SLOTS = 4
+"""Adapters that a context which is chosen leaves room for, and multiples of it."""
+
+_ROUND = 256
+"""A context that is chosen is a multiple of it, so that it does not look measured to the token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What is asked of one workspace's model; None: nobody asked, so it is chosen."""
+
+    preset: Preset
+    context: int | None = None
+    sequences: int | None = None
+    engine: EngineName | None = None
+    dtype: Dtype | None = None
+    quantization: LoadQuantization | None = None
+    adapter_ranks: tuple[int, ...] = ()
+    replicas: int | None = None
+    nodes: int | None = None
+
+    @property
+    def least_context(self) -> int:
+        return self.context or min(self.preset.max_context, DEFAULT_CONTEXT)
+
+    @property
+    def least_sequences(self) -> int:
+        """A context that somebody asks for must fit once; more only where that is asked for too."""
+        return self.sequences or (1 if self.context else DEFAULT_SEQUENCES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One model on nodes of one size."""
+
+    node: NodeSize
+    nodes: int
+    """Of all replicas together."""
+    nodes_of_replica: int
+    replicas: int
+    split: Split
+    load: Load
+    need: MemoryNeed
+    """On the fullest GPU."""
+    room: int
+    """Bytes of one GPU that may be planned for."""
+    price: Price | None
+    """Of one node for an hour; None: not known."""
+    binding: str
+    """What keeps the plan from being smaller, or from holding more."""
+
+    @property
+    def gpus(self) -> int:
+        """That are paid for."""
+        return self.nodes * self.node.gpus
+
+    @property
+    def per_hour(self) -> float | None:
+        return None if self.price is None else self.nodes * self.price.per_hour
+
+    @property
+    def margin(self) -> int:
+        """Bytes of the fullest GPU that are left of its room."""
+        return self.room - self.need.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misfit:
+    """Why a model cannot be on nodes of one size."""
+
+    node: NodeSize
+    reason: str
+    """One sentence without its full stop."""
+    price: Price | None = None
+    """Of one node for an hour; None: not known."""
+    needs_nodes: int | None = None
+    """Nodes of one replica on which it would fit, where it is only their number that is too small."""
+
+
+def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trusting: bool = False) -> Placement | Misfit:
+    """The fewest nodes of this size that hold the demand, and the longest context and most sequences that then fit.
+
+    trusting: take the first way to divide the model although memory does not suffice by this arithmetic.
+    """
+    engine = demand.engine or default_engine(demand.preset, node.gpu)
+    dtype = demand.dtype or default_dtype(demand.preset, node.gpu)
+    reason = forbidden(demand.preset, node.gpu, engine, dtype, demand.quantization)
+    if reason:
+        return Misfit(node=node, reason=reason, price=price)
+    load = Load(
+        preset=demand.preset,
+        engine=engine,
+        dtype=dtype,
+        quantization=demand.quantization,
+        context=demand.least_context,
+        sequences=demand.least_sequences,
+        adapter_ranks=demand.adapter_ranks,
+    )
+    found = _first_fit(load, node, trusting=trusting)
+    if isinstance(found, Misfit):
+        return replace(found, price=price)
+    nodes, split, why = found
+    counted = _count(demand, node, nodes, split)
+    if isinstance(counted, Misfit):
+        return replace(counted, price=price)
+    replicas, all_nodes = counted
+    room = room_of_gpu(node.gpu, engine)
+    stretched = replace(_stretch(_with_slots(load), demand, split, room), adapter_ranks=load.adapter_ranks)
+    return Placement(
+        node=node,
+        nodes=all_nodes,
+        nodes_of_replica=nodes,
+        replicas=replicas,
+        split=split,
+        load=stretched,
+        need=need_of_gpu(stretched, split),
+        room=room,
+        price=price,
+        binding=why or _limit(stretched, demand),
+    )
+
+
+def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Split, str] | Misfit:
+    """Nodes of one replica, its division, and what kept it from being smaller; the smallest that fits."""
+    room, most = room_of_gpu(node.gpu, load.engine), most_gpus(load.engine, node)
+    too_small = ""
+    least: MemoryNeed | None = None
+    for nodes in range(1, MOST_NODES + 1):
+        for split in splits(load.preset, load.engine, node, nodes):
+            need = need_of_gpu(load, split)
+            if need.total <= room or trusting:
+                return nodes, split, too_small
+            least = need
+            too_small = (
+                f"{_largest(need)}: on {_on(node, split, nodes)} a GPU would need {need}, and has {gib(room)} GiB"
+            )
+        if node.gpus * (nodes + 1) > most:
+            break
+    if least is None:
+        return Misfit(node=node, reason=f"the model's heads cannot be divided among GPUs of {node.name}")
+    wider = f"even {MOST_NODES} nodes are too few"
+    if most == 1:
+        one = f"{load.engine} takes 1 GPU a replica"
+        wider = "slices of a GPU cannot share a model" if node.gpu.mig_profile else one
+    return Misfit(
+        node=node, reason=f"a GPU would need {least}, and {node.gpu.name} has {gib(room)} GiB to plan for; {wider}"
+    )
+
+
+def _largest(need: MemoryNeed) -> str:
+    name, _ = max(need.parts().items(), key=lambda part: part[1])
+    return name
+
+
+def _on(node: NodeSize, split: Split, nodes: int) -> str:
+    return f"{split.gpus} x {node.gpu.name}" if nodes == 1 else f"{nodes} nodes"
+
+
+def _count(demand: Demand, node: NodeSize, nodes: int, split: Split) -> tuple[int, int] | Misfit:
+    """Replicas, and the nodes of all of them."""
+    in_a_node = node.gpus // split.gpus if nodes == 1 else 0
+    wanted = demand.nodes
+    if demand.replicas is not None:
+        replicas = demand.replicas
+        all_nodes = -(-replicas // in_a_node) if in_a_node else replicas * nodes
+        if wanted is not None and wanted != all_nodes:
+            verb = "needs" if replicas == 1 else "need"
+            words = f"{replicas} {'replica' if replicas == 1 else 'replicas'} {verb} {all_nodes} x {node.name}"
+            return Misfit(node=node, reason=f"{words}, and resource.count is {wanted}", needs_nodes=all_nodes)
+        return replicas, all_nodes
+    all_nodes = wanted or nodes
+    if all_nodes % nodes:
+        lower, upper = all_nodes // nodes * nodes, (all_nodes // nodes + 1) * nodes
+        return Misfit(
+            node=node,
+            reason=f"a replica needs {nodes} x {node.name}, and resource.count is {all_nodes}",
+            needs_nodes=lower or upper,
+        )
+    return all_nodes * (in_a_node or 1) // nodes, all_nodes
+
+
+def _with_slots(load: Load) -> Load:
+    """Room for adapters to come, so that adding one does not shorten the context, which would take new replicas."""
+    if not load.preset.lora_targets:
+        return load
+    slots = -(-max(len(load.adapter_ranks), 1) // ADAPTER_SLOTS) * ADAPTER_SLOTS
+    free = (DEFAULT_RANK,) * (slots - len(load.adapter_ranks))
+    return replace(load, adapter_ranks=load.adapter_ranks + free)
+
+
+def _stretch(load: Load, demand: Demand, split: Split, room: int) -> Load:
+    """The same load with what nobody asked for as large as it fits."""
+    limit = load.preset.max_context
+    if demand.context is None:
+        few = load if demand.sequences else replace(load, sequences=LONG_SEQUENCES)
+        longer = _longest(few, split, room, limit)
+        load = replace(few, context=longer) if longer > load.context else load
+    if demand.sequences is None:
+        more = _most(load.sequences, MOST_SEQUENCES, lambda count: _fits(replace(load, sequences=count), split, room))
+        load = replace(load, sequences=more)
+    return load
+
+
+def _longest(load: Load, split: Split, room: int, limit: int) -> int:
+    if limit <= load.context or _fits(replace(load, context=limit), split, room):
+        return max(limit, load.context)
+    steps = _most(
+        load.context // _ROUND,
+        limit // _ROUND,
+        lambda count: _fits(replace(load, context=count * _ROUND), split, room),
+    )
+    return max(load.context, steps * _ROUND)
+
+
+def _fits(load: Load, split: Split, room: int) -> bool:
+    return need_of_gpu(load, split).total <= room
+
+
+def _limit(load: Load, demand: Demand) -> str:
+    if load.context < load.preset.max_context and demand.context is None:
+        return f"KV cache: {load.sequences} sequences of {load.context:,} tokens are what is left room for"
+    if load.sequences < MOST_SEQUENCES and demand.sequences is None:
+        return f"KV cache: no more than {load.sequences} sequences of {load.context:,} tokens fit"
+    return "nothing: what is asked for is there"
+
+
+def _most(least: int, most: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from `least` to `most` that fits, if all smaller ones do; `least` if no larger one does."""
+    low, high = least, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -8,9 +8,13 @@ from pathlib import Path
 _LENGTH = 12
 
 
+SHARED = ("presets/__init__.py", "presets/serve_config.py", "presets/weights_source.py")
+"""What serving imports besides its own: the rest of presets only plans, and a change of it replaces no replica."""
+
+
 def code_version(project: Path) -> str:
     """Digest of the code that replicas import; another one replaces them."""
-    return _digest(project, sorted([*project.glob("serving/**/*.py"), *project.glob("presets/**/*.py")]))
+    return _digest(project, sorted([*project.glob("serving/**/*.py"), *(project / name for name in SHARED)]))
 
 
 def serving_environment(project: Path) -> str:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, field_validator, model_validator
 
-from presets.facts import Fact, as_tuple
+from presets.facts import Fact, as_tuple, read_facts
 from presets.nearest import nearest
 from presets.shape import ModelShape
 from presets.weights_source import parse_weights_source
@@ -139,7 +138,7 @@ def catalog() -> dict[str, Preset]:
     presets: dict[str, Preset] = {}
     adapter = TypeAdapter(dict[str, Preset])
     for file in sorted(MODELS.glob("*.yaml")):
-        entries = adapter.validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
+        entries = adapter.validate_python(read_facts(file))
         for name in entries.keys() & presets.keys():
             raise ValueError(f"{file.name} describes {name}, which another file describes already")
         presets |= entries
@@ -182,7 +181,7 @@ def retired(name: str) -> str:
 
 @functools.cache
 def _retired() -> dict[str, str]:
-    return TypeAdapter(dict[str, str]).validate_python(yaml.safe_load(RETIRED.read_text(encoding="utf-8")))
+    return TypeAdapter(dict[str, str]).validate_python(read_facts(RETIRED))
 
 
 @functools.cache

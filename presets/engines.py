@@ -6,11 +6,10 @@ import functools
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field
 
 from presets.catalog import Preset
-from presets.facts import Fact, as_tuple
+from presets.facts import Fact, as_tuple, read_facts
 from presets.node_sizes import GpuModel
 from presets.serve_config import Dtype, LoadQuantization
 
@@ -40,7 +39,7 @@ class _Facts(Fact):
 
 @functools.cache
 def _facts() -> _Facts:
-    return _Facts.model_validate(yaml.safe_load(_FILE.read_text(encoding="utf-8")))
+    return _Facts.model_validate(read_facts(_FILE))
 
 
 def engine_facts(name: EngineName) -> EngineFacts:

@@ -6,10 +6,9 @@ import functools
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import Field, TypeAdapter, model_validator
 
-from presets.facts import Fact
+from presets.facts import Fact, read_facts
 
 LICENSES = Path(__file__).parent / "licenses.yaml"
 
@@ -35,7 +34,7 @@ class LicenseTerms(Fact):
 @functools.cache
 def licenses() -> dict[str, LicenseTerms]:
     """Every licence by its id, sorted. Read on first use, so that importing this module reads no file."""
-    read = TypeAdapter(dict[str, LicenseTerms]).validate_python(yaml.safe_load(LICENSES.read_text(encoding="utf-8")))
+    read = TypeAdapter(dict[str, LicenseTerms]).validate_python(read_facts(LICENSES))
     return dict(sorted(read.items()))
 
 

@@ -125,8 +125,8 @@ def kv_cache_bytes(shape: ModelShape, tokens: int, dtype: Dtype = "bfloat16", *,
 
     Full attention: two tensors (tokens, kv_heads, head_dim) a layer; tensor parallelism divides the heads, and repeats
     them where there are fewer heads than GPUs. Sliding window: the same for the window and a chunk of prompt.
-    Multi-head latent attention: one tensor (tokens, kv_lora_rank + qk_rope_head_dim), on every GPU. Linear attention: a
-    state of fixed size. Raises ValueError if tokens is negative.
+    Multi-head latent attention: one tensor (tokens / compression, kv_lora_rank + qk_rope_head_dim), on every GPU.
+    Linear attention: a state of fixed size. Raises ValueError if tokens is negative.
     Sources: grouped-query attention, arXiv 2305.13245; MLA, arXiv 2405.04434, section 2.1; vLLM,
     vllm/v1/kv_cache_interface.py (SlidingWindowSpec, MLAAttentionSpec, MambaSpec).
 
@@ -147,7 +147,7 @@ def _layer_cache(shape: ModelShape, group: LayerGroup, tokens: int, each: int, t
             return held * (2 * heads * (group.head_dim or shape.head_dim) * each + group.index_bytes)
         case "mla":
             latent = (group.kv_lora_rank or 0) + (group.qk_rope_head_dim or 0)
-            return tokens * (latent * each + group.index_bytes)
+            return -(-tokens // group.compression) * (latent * each + group.index_bytes)
         case "linear":
             return -(-(group.state_bytes or 0) // tensor)
         case "shared" | "feed_forward":

@@ -6,10 +6,9 @@ import functools
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-import yaml
 from pydantic import Field, model_validator
 
-from presets.facts import Fact
+from presets.facts import Fact, read_facts
 from presets.nearest import nearest
 
 GPUS = Path(__file__).parent / "gpus"
@@ -175,7 +174,7 @@ def with_gpus(node: NodeSize, count: int) -> NodeSize:
 
 
 def _read(file: str) -> list[tuple[str, dict[str, Any]]]:
-    entries = cast("dict[str, dict[str, Any]]", yaml.safe_load((GPUS / file).read_text(encoding="utf-8")))
+    entries = cast("dict[str, dict[str, Any]]", read_facts(GPUS / file))
     return list(entries.items())
 
 

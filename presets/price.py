@@ -6,10 +6,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import yaml
 from pydantic import Field
 
-from presets.facts import Fact
+from presets.facts import Fact, read_facts
 from presets.node_sizes import GPUS, NodeSize
 from presets.own_prices import OwnPrices, PriceFileError, PriceProblem, SizePrice, read_own_prices
 
@@ -123,4 +122,4 @@ def _price(price: SizePrice, factor: float, spot: bool, *, own: str = "", suffix
 
 @functools.cache
 def _catalog() -> _Catalog:
-    return _Catalog.model_validate(yaml.safe_load((GPUS / "azure_prices.yaml").read_text(encoding="utf-8")))
+    return _Catalog.model_validate(read_facts(GPUS / "azure_prices.yaml"))

@@ -39,6 +39,8 @@ class LayerGroup(Fact):
     v_head_dim: int | None = Field(default=None, ge=1)
     state_bytes: int | None = Field(default=None, ge=0)
     """Of one sequence in one linear layer, in the type that engines keep it in: recurrent state and convolution."""
+    compression: int = Field(default=1, ge=1)
+    """Tokens that share one entry of an mla layer's cache."""
     index_bytes: int = Field(default=0, ge=0)
     """Of one token in one layer: keys of a sparse-attention indexer, kept beside the cache."""
 

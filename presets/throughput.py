@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import yaml
 from pydantic import Field, TypeAdapter
 
 from presets.engines import EngineName
-from presets.facts import Fact
+from presets.facts import Fact, read_facts
 
 _FILE = Path(__file__).parent / "throughput.yaml"
 
@@ -29,7 +28,7 @@ class Throughput(Fact):
 @functools.cache
 def throughputs() -> tuple[Throughput, ...]:
     """All measurements there are."""
-    return tuple(TypeAdapter(list[Throughput]).validate_python(yaml.safe_load(_FILE.read_text(encoding="utf-8"))))
+    return tuple(TypeAdapter(list[Throughput]).validate_python(read_facts(_FILE)))
 
 
 def per_million_tokens(preset: str, gpu: str, gpus: int, replicas: int, per_hour: float | None) -> float | None:

@@ -131,7 +131,9 @@ def details(row: Row, currency: str) -> Iterator[str]:
     if row.memory is not None:
         parts = " + ".join(f"{name} {gib(count)}" for name, count in row.memory.parts.items() if count)
         how = ", ".join(word for word in (row.engine, row.dtype) if word)
-        yield f"{parts} = {gib(row.memory.needed)} of {gib(row.memory.there_is)} GiB ({row.memory.of}); {how}"
+        left = gib(row.memory.there_is - row.memory.needed)
+        needed, there_is = gib(row.memory.needed), gib(row.memory.there_is)
+        yield f"{parts} = {needed} of {there_is} GiB ({row.memory.of}), {left} left; {how}"
     if row.limited_by:
         yield f"limited by {row.limited_by}"
     if row.reason:

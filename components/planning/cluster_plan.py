@@ -119,10 +119,12 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec) -> PlacedWorkspa
     if not candidates.sizes:
         return _undescribed(workspace, where, demand)
     fits, misfits = _ranked(demand, candidates.sizes)
+    free = demand if isinstance(demand, TuningDemand) else replace(demand, nodes=None)
+    everywhere = (fits, misfits) if (free, candidates.others) == (demand, candidates.sizes) else None
+    elsewhere, too_small = everywhere or _ranked(free, candidates.others)
     if not fits and workspace.resource.skip_memory_check:
         fits, _ = _ranked(demand, candidates.sizes, trusting=True)
     if not fits:
-        elsewhere, _ = _ranked(demand, candidates.others)
         return [no_place(workspace, where, demand, misfits, elsewhere, spec.prices.currency)]
     easy = fits if candidates.asked or candidates.existing else [each for each in fits if _is_easy(each)]
     chosen = (easy or fits)[0]
@@ -139,7 +141,7 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec) -> PlacedWorkspa
         price=chosen.price,
         model=chosen,
         reason=_reason(candidates, fits, misfits),
-        alternatives=_alternatives(chosen, demand, candidates.others),
+        alternatives=_alternatives(chosen, elsewhere, too_small),
     )
 
 
@@ -234,10 +236,8 @@ def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -
     return f"the cheapest of {len(fits) - wide or len(fits)} sizes that fit{beside}"
 
 
-def _alternatives(chosen: Placed, demand: Demand | TuningDemand, others: Sizes) -> tuple[Alternative, ...]:
+def _alternatives(chosen: Placed, fits: list[Placed], misfits: list[Misfit]) -> tuple[Alternative, ...]:
     """The nearest cheaper size and why it does not do, then the next ones that would, by money."""
-    free = demand if isinstance(demand, TuningDemand) else replace(demand, nodes=None)
-    fits, misfits = _ranked(free, others)
     cheaper = [each for each in misfits if each.price and each.price.per_hour < _money(chosen.per_hour)]
     named = [
         Alternative(size=each.node.name, nodes=1, per_hour=each.price and each.price.per_hour, reason=each.reason)

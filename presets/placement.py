@@ -79,7 +79,7 @@ class Placement:
     price: Price | None
     """Of one node for an hour; None: not known."""
     binding: str
-    """What keeps the plan from being smaller, or from holding more."""
+    """What keeps the plan from being smaller, or from holding more; empty: nothing does."""
 
     @property
     def gpus(self) -> int:
@@ -135,14 +135,16 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
     counted = _count(demand, node, nodes, split)
     if isinstance(counted, Misfit):
         return replace(counted, price=price)
-    replicas, all_nodes = counted
+    if counted.nodes_of_replica != nodes:
+        split = next(splits(demand.preset, engine, node, counted.nodes_of_replica), split)
+        why = f"the number of nodes that is asked for: {nodes} of the {counted.nodes_of_replica} would do"
     room = room_of_gpu(node.gpu, engine)
     stretched = replace(_stretch(_with_slots(load), demand, split, room), adapter_ranks=load.adapter_ranks)
     return Placement(
         node=node,
-        nodes=all_nodes,
-        nodes_of_replica=nodes,
-        replicas=replicas,
+        nodes=counted.nodes,
+        nodes_of_replica=counted.nodes_of_replica,
+        replicas=counted.replicas,
         split=split,
         load=stretched,
         need=need_of_gpu(stretched, split),
@@ -188,27 +190,43 @@ def _on(node: NodeSize, split: Split, nodes: int) -> str:
     return f"{split.gpus} x {node.gpu.name}" if nodes == 1 else f"{nodes} nodes"
 
 
-def _count(demand: Demand, node: NodeSize, nodes: int, split: Split) -> tuple[int, int] | Misfit:
-    """Replicas, and the nodes of all of them."""
-    in_a_node = node.gpus // split.gpus if nodes == 1 else 0
-    wanted = demand.nodes
+@dataclass(frozen=True, kw_only=True)
+class _Count:
+    replicas: int
+    nodes: int
+    """Of all replicas."""
+    nodes_of_replica: int
+
+
+def _count(demand: Demand, node: NodeSize, fewest: int, split: Split) -> _Count | Misfit:
+    """Replicas and nodes, where one replica needs `fewest` nodes at least.
+
+    A number of nodes that is asked for is used as it is: as many replicas as divide it evenly, each on enough nodes.
+    """
+    in_a_node, wanted = node.gpus // split.gpus if fewest == 1 else 0, demand.nodes
     if demand.replicas is not None:
-        replicas = demand.replicas
-        all_nodes = -(-replicas // in_a_node) if in_a_node else replicas * nodes
-        if wanted is not None and wanted != all_nodes:
-            verb = "needs" if replicas == 1 else "need"
-            words = f"{replicas} {'replica' if replicas == 1 else 'replicas'} {verb} {all_nodes} x {node.name}"
-            return Misfit(node=node, reason=f"{words}, and resource.count is {wanted}", needs_nodes=all_nodes)
-        return replicas, all_nodes
-    all_nodes = wanted or nodes
-    if all_nodes % nodes:
-        lower, upper = all_nodes // nodes * nodes, (all_nodes // nodes + 1) * nodes
-        return Misfit(
-            node=node,
-            reason=f"a replica needs {nodes} x {node.name}, and resource.count is {all_nodes}",
-            needs_nodes=lower or upper,
-        )
-    return all_nodes * (in_a_node or 1) // nodes, all_nodes
+        return _count_of_replicas(demand.replicas, wanted, node, fewest, in_a_node)
+    total = wanted or fewest
+    if total < fewest:
+        words = f"a replica needs {fewest} x {node.name}, and resource.count is {total}"
+        return Misfit(node=node, reason=words, needs_nodes=fewest)
+    if in_a_node:
+        return _Count(replicas=total * in_a_node, nodes=total, nodes_of_replica=1)
+    replicas = max(count for count in range(1, total // fewest + 1) if total % count == 0)
+    return _Count(replicas=replicas, nodes=total, nodes_of_replica=total // replicas)
+
+
+def _count_of_replicas(
+    replicas: int, wanted: int | None, node: NodeSize, fewest: int, in_a_node: int
+) -> _Count | Misfit:
+    least = -(-replicas // in_a_node) if in_a_node else replicas * fewest
+    if wanted in (None, least):
+        return _Count(replicas=replicas, nodes=least, nodes_of_replica=fewest)
+    if not in_a_node and wanted > least and wanted % replicas == 0:
+        return _Count(replicas=replicas, nodes=wanted, nodes_of_replica=wanted // replicas)
+    need = f"{replicas} replica needs" if replicas == 1 else f"{replicas} replicas need"
+    words = f"{need} {least} x {node.name}, and resource.count is {wanted}"
+    return Misfit(node=node, reason=words, needs_nodes=least)
 
 
 def _with_slots(load: Load) -> Load:
@@ -252,8 +270,9 @@ def _limit(load: Load, demand: Demand) -> str:
     if load.context < load.preset.max_context and demand.context is None:
         return f"KV cache: {load.sequences} sequences of {load.context:,} tokens are what is left room for"
     if load.sequences < MOST_SEQUENCES and demand.sequences is None:
-        return f"KV cache: no more than {load.sequences} sequences of {load.context:,} tokens fit"
-    return "nothing: what is asked for is there"
+        many = "sequence" if load.sequences == 1 else "sequences"
+        return f"KV cache: no more than {load.sequences} {many} of {load.context:,} tokens"
+    return ""
 
 
 def _most(least: int, most: int, fits: Callable[[int], bool]) -> int:

@@ -50,6 +50,7 @@ class TuningPlacement:
     room: int
     price: Price | None
     binding: str
+    """What keeps it from being set up otherwise; empty: nothing does."""
     nodes: int = 1
     """A job is not spread over several: KAITO's rule too."""
     replicas: int = 1
@@ -101,7 +102,7 @@ def _binding(checkpointing: bool, asked: bool | None, without: TuningMemory, roo
             "activations: gradient checkpointing is on, because without it a GPU would need "
             f"{gib(without.total)} of {gib(room)} GiB"
         )
-    return "nothing: what is asked for is there"
+    return ""
 
 
 def _need(demand: TuningDemand, length: int, checkpointing: bool) -> TuningMemory:

@@ -26,7 +26,7 @@ def no_place(
     if few is not None:
         return where.at("resource", "count").problem(
             found=few.reason,
-            allowed=f"{few.needs_nodes} nodes of {few.node.name}, or multiples of what a replica needs",
+            allowed=f"{few.needs_nodes} x {few.node.name}, or more",
             do=_count_or(few, elsewhere, currency),
         )
     asked = workspace.resource.instance_type

@@ -94,6 +94,9 @@ class Report:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the dataclasses above
     if is_dataclass(value):
         return {to_camel(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        parts = cast("dict[str, Any]", value)
+        return {to_camel(name.lower().replace(" ", "_")): _plain(item) for name, item in parts.items()}
     return [_plain(item) for item in cast("tuple[Any, ...]", value)] if isinstance(value, tuple) else value
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from components.planning.cluster_plan import Alternative
 from components.planning.money import amount, per_hour
 from components.planning.report import Memory, Report, Row
-from presets.memory import gib
+from presets.memory import GIB, gib
 
 CHANGE_WIDTH = 40
 """Characters of the last column, whose sentences are the only long values: logs have no width of their own."""
@@ -129,7 +129,7 @@ def _details(report: Report) -> Iterator[str]:
 def details(row: Row, currency: str) -> Iterator[str]:
     """What a row of the table has no room for: the parts of the memory, what limits, and what else would do."""
     if row.memory is not None:
-        parts = " + ".join(f"{name} {gib(count)}" for name, count in row.memory.parts.items() if count)
+        parts = " + ".join(f"{name} {_part(count)}" for name, count in row.memory.parts.items() if count)
         how = ", ".join(word for word in (row.engine, row.dtype) if word)
         left = gib(row.memory.there_is - row.memory.needed)
         needed, there_is = gib(row.memory.needed), gib(row.memory.there_is)
@@ -139,6 +139,11 @@ def details(row: Row, currency: str) -> Iterator[str]:
     if row.reason:
         others = [_alternative(each, currency) for each in row.alternatives]
         yield "; ".join([f"{row.instance_type or 'nodes'}: {row.reason}", *others])
+
+
+def _part(count: int) -> str:
+    """A part of a sum in GiB; one that is too small to be seen in it is not called nothing."""
+    return gib(count) if count >= GIB // 20 else "<0.1"
 
 
 def _alternative(other: Alternative, currency: str) -> str:

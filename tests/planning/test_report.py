@@ -75,6 +75,7 @@ def test_json_has_every_figure_of_the_table() -> None:
     rows = {row["name"]: row for row in report["workspaces"]}
     phi = rows["phi-3"]
     assert (phi["instanceType"], phi["nodes"], phi["gpus"], phi["context"]) == ("Standard_NC6s_v3", 1, 1, 4096)
+    assert phi["memory"]["parts"]["kvCache"] > 0
     assert sum(phi["memory"]["parts"].values()) == phi["memory"]["needed"] <= phi["memory"]["thereIs"]
     assert phi["perHour"] == 3.06
     assert sum(row["perHour"] for row in rows.values()) == report["perHour"]

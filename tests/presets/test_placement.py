@@ -78,7 +78,9 @@ def test_a_number_of_nodes_is_filled_with_replicas_or_refused_with_the_number_th
     few = refused("llama-3.3-70b-instruct", "Standard_NC24ads_A100_v4", nodes=1)
     assert few.needs_nodes == 2
     assert few.reason == "a replica needs 2 x Standard_NC24ads_A100_v4, and resource.count is 1"
-    assert refused("llama-3.3-70b-instruct", "Standard_NC24ads_A100_v4", nodes=5).needs_nodes == 4
+    odd = fits("llama-3.3-70b-instruct", "Standard_NC24ads_A100_v4", nodes=5)
+    assert (odd.replicas, odd.nodes, odd.nodes_of_replica, odd.split.pipeline) == (1, 5, 5, 5)
+    assert fits("llama-3.3-70b-instruct", "Standard_NC24ads_A100_v4", nodes=6, replicas=2).nodes_of_replica == 3
     other = refused("phi-4", "Standard_NC24ads_A100_v4", nodes=3, replicas=2)
     assert other.reason == "2 replicas need 2 x Standard_NC24ads_A100_v4, and resource.count is 3"
 

@@ -25,6 +25,8 @@ class Plan:
     """On this machine; empty on other targets."""
     placed: tuple[PlacedWorkspace, ...]
     """On nodes of a cluster; empty on target local."""
+    lists_workspaces: bool
+    """Whether the config says which workspaces there are, be it none."""
     ray: RaySpec
     region: str
     prices: Prices
@@ -69,6 +71,7 @@ def make_plan(spec: Spec, machine: Machine, *, code_version: str) -> Plan:
         machine=machine,
         workspaces=workspaces,
         placed=placed,
+        lists_workspaces=spec.lists_workspaces,
         ray=spec.ray,
         region=spec.region,
         prices=spec.prices,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from components.planning.cluster_changes import cluster_changes, refused_changes
 from components.planning.errors import Problem
 from components.planning.local_changes import changes
+from components.planning.place import Place
 from components.planning.plan import Plan
 from components.planning.record import Record
 from components.planning.report import Report, make_report
@@ -48,5 +49,14 @@ def _changes(plan: Plan, before: Before) -> dict[str, str]:
 
 
 def refusals(plan: Plan, before: Before) -> list[Problem]:
-    """What the plan would make of a deployed workspace that it cannot become."""
+    """What the plan would do to deployed workspaces that nobody can have meant, or that they cannot become."""
+    deployed = sorted(before.records.keys() | before.applications.keys())
+    if deployed and not plan.lists_workspaces:
+        return [
+            Place("modelyard:workspaces").problem(
+                found=f"nothing, while {', '.join(deployed)} {'is' if len(deployed) == 1 else 'are'} deployed",
+                allowed="a list of workspaces; an empty one ends them all",
+                do="write modelyard:workspaces: [] to end them, or put the list back",
+            )
+        ]
     return refused_changes(plan.placed, before.records)

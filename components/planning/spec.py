@@ -78,6 +78,8 @@ class Spec:
     workspaces: tuple[WorkspaceSpec, ...]
     places: tuple[Place, ...]
     """Where each workspace stands."""
+    lists_workspaces: bool
+    """Whether the config says which workspaces there are, be it none."""
     ray: RaySpec
     kubernetes: KubernetesSpec
     region: str
@@ -115,6 +117,7 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
         target=target,
         workspaces=tuple(workspace for _, workspace in known),
         places=tuple(place for place, _ in known),
+        lists_workspaces=raw.workspaces is not None or raw.manifests is not None,
         ray=ray,
         kubernetes=kubernetes,
         region=region,

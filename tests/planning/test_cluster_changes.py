@@ -124,6 +124,14 @@ def test_a_workspace_that_serves_cannot_become_one_that_tunes() -> None:
     assert not refusals(tuning, Before(records=records(tuning)))
 
 
+def test_a_stack_file_that_lost_its_workspaces_does_not_end_them() -> None:
+    before = Before(records=records(stack(A100, PHI)))
+    (problem,) = refusals(plan_of("target: aks"), before)
+    assert problem.found == "nothing, while chat is deployed"
+    assert not refusals(plan_of("target: aks\nworkspaces: []"), before)
+    assert not refusals(plan_of("target: aks"), Before())
+
+
 def test_every_setting_of_a_record_has_a_rule() -> None:
     for plan in (stack(A100, ADAPTED), stack(A100, TUNING % ("lora", "a"))):
         for setting in records(plan)["chat"]:

@@ -96,9 +96,10 @@ docs: ## write the tables of docs/configuration.md again
 	@$(TOOLCHAIN) setup dev
 	@$(BIN)/python -m docs.configuration_reference
 
-examples: ## write the plans beside the examples again
+examples: ## write the plans beside the examples and the table of all presets again
 	@$(TOOLCHAIN) setup dev
 	@$(BIN)/python -m examples
+	@$(BIN)/python -m tests.presets.golden
 
 import-kaito: ## KAITO's manifests as stack config: make import-kaito FILE=ws.yaml
 	@$(TOOLCHAIN) setup dev

@@ -1,4 +1,5 @@
-"""python -m benchmarks [serving] [startup] [--runs N] [--quick]; `make bench` does it with pulumi on PATH."""
+"""python -m benchmarks [serving] [startup] [preview] [plan_vs_kaito] [--runs N] [--quick]; `make bench` does it with
+pulumi on PATH."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from benchmarks import serving_load, startup
+from benchmarks import plan_vs_kaito, preview, serving_load, startup
 from benchmarks.console import console
 from benchmarks.environment import environment, serving_python
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.report import RESULTS, Report
 
-NAMES = ("serving", "startup")
+NAMES = ("serving", "startup", "preview", "plan_vs_kaito")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     for name in options.names or NAMES:
         try:
-            _check_tools()
+            if name != "plan_vs_kaito":
+                _check_tools()
             report = _measure(name, options)
         except BenchmarkFailed as failure:
             console.say(f"{name} was not measured: {failure}")
@@ -45,6 +47,10 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
     given = {field: value for field, value in given.items() if value is not None}
     here = environment()
     console.say(f"{name}: {here.text()}")
+    if name == "plan_vs_kaito":
+        return plan_vs_kaito.run(here)
+    if name == "preview":
+        return preview.run(preview.Options(runs=1 if options.quick else options.runs or 3), here)
     if name == "serving":
         serving = serving_load.QUICK if options.quick else serving_load.Options()
         return serving_load.run(replace(serving, **given), here)
@@ -61,7 +67,7 @@ def _check_tools() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a Modelyard of its own.")
     # No choices=: argparse would hold the empty list against them.
-    parser.add_argument("names", nargs="*", type=_name, metavar="serving|startup", help="what to measure; all if none")
+    parser.add_argument("names", nargs="*", type=_name, metavar="|".join(NAMES), help="what to measure; all if none")
     parser.add_argument("--runs", type=_positive, help="runs of everything (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one short run: whether it works, not how fast it is")
     parser.add_argument("--wait", type=float, help="seconds to wait for other processes to be quiet (default: 120)")
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _name(text: str) -> str:
     if text not in NAMES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no benchmark; there are {' and '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no benchmark; there are {', '.join(NAMES)}")
     return text
 
 

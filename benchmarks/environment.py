@@ -83,7 +83,10 @@ def _cpu_model() -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Asked of the packages' metadata: importing torch to learn its version takes seconds."""
+    """Asked of the packages' metadata: importing torch to learn its version takes seconds. Python's alone where
+    .venv-serving is not there, as for what needs only the plan."""
+    if not serving_python().exists():
+        return {"python": platform.python_version()}
     command = [str(serving_python()), "-c", _VERSIONS, *_PACKAGES]
     versions = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return {"python": platform.python_version(), **versions}

@@ -29,16 +29,22 @@ class Report:
     """What has to be known to read the table: what could not be measured, and what disturbed it."""
     parameters: Mapping[str, object]
     runs: Sequence[Mapping[str, object]]
+    text_columns: Row = ()
+    """Those with words, which stand to the left."""
 
     def text(self) -> str:
-        lines = [f"{self.name}: {self.title}", self.environment.text(), *table(self.columns, self.rows)]
+        lines = [
+            f"{self.name}: {self.title}",
+            self.environment.text(),
+            *table(self.columns, self.rows, self.text_columns),
+        ]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def document(self) -> dict[str, object]:
         return {
             "benchmark": self.name,
             "title": self.title,
-            "command": f"python -m benchmarks {shlex.join(sys.argv[1:])}".rstrip(),
+            "command": f"python {shlex.join(sys.orig_argv[1:])}",
             "environment": asdict(self.environment),
             "parameters": dict(self.parameters),
             "table": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
@@ -56,15 +62,21 @@ class Report:
         return file
 
 
-def table(columns: Row, rows: Sequence[Row]) -> list[str]:
-    """Lines with the cells in columns: the first one to the left, the others to the right.
+def table(columns: Row, rows: Sequence[Row], text_columns: Row = ()) -> list[str]:
+    """Lines with the cells in columns: the first one and those with text to the left, the others to the right.
 
     >>> table(("", "tokens/s"), [("modelyard", "61"), ("peer", "58 ± 2")])
     ['           tokens/s', 'modelyard        61', 'peer         58 ± 2']
     """
     every = [columns, *rows]
     widths = [max(len(row[column]) for row in every) for column in range(len(columns))]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in every]
+    left = [index == 0 or name in text_columns for index, name in enumerate(columns)]
+
+    def line(row: Row) -> str:
+        cells = zip(row, widths, left, strict=True)
+        return "  ".join(cell.ljust(width) if is_left else cell.rjust(width) for cell, width, is_left in cells)
+
+    return [line(row).rstrip() for row in every]
 
 
 def _rounded(value: object) -> object:

@@ -68,12 +68,12 @@ def gpu_forbids(preset: Preset, gpu: GpuModel, dtype: Dtype, quantization: LoadQ
     has = f"{gpu.name} has compute capability {gpu.compute_capability}"
     if gpu.compute_capability < _facts().dtypes[dtype]:
         return f"{has}, and {dtype} needs {_facts().dtypes[dtype]} or more: write dtype float16"
-    if dtype == "float16" and not preset.float16:
-        return f"{preset.repository.name} overflows float16, and {has}: bfloat16 needs {_facts().dtypes['bfloat16']}"
     method = preset.quantization.method if preset.quantization else quantization
     least = _facts().quantizations.get(method, 0.0) if method else 0.0
     if gpu.compute_capability < least:
         return f"{has}, and weights in {method} need {least} or more"
+    if dtype == "float16" and not preset.float16:
+        return f"{preset.repository.name} overflows float16, and {has}: bfloat16 needs {_facts().dtypes['bfloat16']}"
     return ""
 
 

@@ -92,17 +92,20 @@ def splits(preset: Preset, engine: EngineName, node: NodeSize, nodes: int) -> It
 def need_of_gpu(load: Load, split: Split) -> MemoryNeed:
     """Bytes on the fullest GPU of a replica: its share of weights, cache and adapters, and what each GPU has beside.
 
-    Stages get whole layers, the largest stage ceil(layers / stages) of them; the first has the embedding, the last the
-    output layer, both the whole table where they share it. Adapters are counted undivided within a stage, since
+    Stages get whole layers; the first has the embedding, the last the output layer, both the whole table where they
+    share it. Layers that do not divide evenly go to the stages between, to the first only where those are too few.
+    Source: vLLM, vllm/distributed/utils.py (get_pp_indices). Adapters are counted undivided within a stage, since
     engines repeat one of their two matrices on every GPU.
     """
     preset, shape = load.preset, load.preset.shape
     layers, stages = shape.layer_count, split.pipeline
-    largest = -(-layers // stages)
+    first = layers if stages == 1 else (layers + 1) // stages
+    largest = first if stages <= 2 else -(-layers // stages)
     weights = weights_bytes(preset, load.dtype, load.quantization)
     embeddings = min(shape.embedding_parameters * dtype_bytes("bfloat16"), weights)
     at_one_end = embeddings if stages == 1 or shape.tied_embeddings else embeddings // 2
-    of_stage = _part(weights - embeddings, largest, layers) + at_one_end
+    of_first = _part(weights - embeddings, first, layers) + at_one_end
+    of_stage = max(of_first, _part(weights - embeddings, largest, layers))
     sequence = kv_cache_bytes(shape, load.context, load.dtype, tensor=split.tensor)
     adapters = sum(adapter_bytes(shape, preset.lora_targets, rank) for rank in load.adapter_ranks)
     return MemoryNeed(

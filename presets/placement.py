@@ -163,7 +163,7 @@ def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Spli
         for split in splits(load.preset, load.engine, node, nodes):
             need = need_of_gpu(load, split)
             if need.total <= room or trusting:
-                return nodes, split, too_small
+                return nodes, split if nodes > 1 else _widened(load, node, split, room), too_small
             least = need
             too_small = (
                 f"{_largest(need)}: on {_on(node, split, nodes)} a GPU would need {need}, and has {gib(room)} GiB"
@@ -179,6 +179,15 @@ def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Spli
     return Misfit(
         node=node, reason=f"a GPU would need {least}, and {node.gpu.name} has {gib(room)} GiB to plan for; {wider}"
     )
+
+
+def _widened(load: Load, node: NodeSize, smallest: Split, room: int) -> Split:
+    """The division of a replica within one node: the smallest if others fit beside it, else one that leaves no GPU of
+    the node idle that can help: by sharing layers rather than by stages, which wait for each other."""
+    if node.gpus // smallest.gpus > 1:
+        return smallest
+    fitting = [split for split in splits(load.preset, load.engine, node, 1) if _fits(load, split, room)]
+    return min(fitting, key=lambda split: (split.pipeline, -split.tensor), default=smallest)
 
 
 def _largest(need: MemoryNeed) -> str:

@@ -91,6 +91,11 @@ def test_a_node_with_more_gpus_than_a_replica_needs_holds_as_many_replicas() -> 
     assert fits("phi-4", "Standard_NC96ads_A100_v4", replicas=6).nodes == 2
 
 
+def test_no_gpu_of_a_node_is_idle_that_can_help_a_replica_which_is_alone_there() -> None:
+    assert fits("deepseek-v3-0324", "Standard_ND96isr_H200_v5").split == Split(tensor=8, pipeline=1)
+    assert fits("phi-4", "Standard_ND96asr_v4").split.gpus == 1, "others fit beside it"
+
+
 def test_gpus_share_layers_only_where_heads_divide_evenly() -> None:
     assert tensor_sizes(find_preset("phi-4").shape, 8) == [1, 2, 5], "40 heads, 10 key and value heads"
     assert tensor_sizes(find_preset("llama-3.1-8b-instruct").shape, 8) == [1, 2, 4, 8]

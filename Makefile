@@ -92,9 +92,10 @@ test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 bench: install ## tokens per second, time to first token, phases of start-up
 	@$(WITH_TOOLS) $(BIN)/python -m benchmarks $(BENCH)
 
-docs: ## write the tables of docs/configuration.md again
+docs: ## write the tables and the printed plans in the pages again
 	@$(TOOLCHAIN) setup dev
 	@$(BIN)/python -m docs.configuration_reference
+	@$(BIN)/python -m docs.printed_plans
 
 examples: ## write the plans beside the examples and the table of all presets again
 	@$(TOOLCHAIN) setup dev

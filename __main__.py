@@ -5,7 +5,7 @@ from pathlib import Path
 import pulumi
 
 from components import config, platform
-from components.fingerprints import code_version
+from components.fingerprints import PROJECT, code_version
 from components.machine import this_machine
 from components.planning.errors import SpecError
 from components.planning.plan import decide
@@ -20,7 +20,7 @@ try:
         raw,
         this_machine(),
         stack_file=stack_file(pulumi.get_stack()),
-        code_version=code_version(folder),
+        code_version=code_version(PROJECT),
         around=around,
     )
     pulumi.export(platform.WORKSPACES, platform.build(plan))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.deployed_state import Deployed
-from components.fingerprints import serving_environment
+from components.fingerprints import PROJECT, serving_environment
 from components.planning.config import RaySpec
 from components.planning.local_changes import ray_restart
 from components.planning.plan import Plan
@@ -39,7 +38,7 @@ def _running(ray: dict[str, Any]) -> dict[str, Any]:
 def ray_settings(spec: RaySpec) -> dict[str, Any]:
     """What decides whether a running Ray fits; an open port is None."""
     return {
-        "environment": serving_environment(Path.cwd()),
+        "environment": serving_environment(PROJECT),
         "servePort": spec.serve_port,
         "dashboardPort": spec.dashboard_port,
         "numCpus": spec.num_cpus,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.before import before_of
 from components.deployed_state import Deployed, from_resources
-from components.fingerprints import code_version
+from components.fingerprints import PROJECT, code_version
 from components.machine import this_machine
 from components.planning.errors import SpecError
 from components.planning.markdown import render_markdown
@@ -48,7 +48,7 @@ _FORMATS = {
 def _report(stack: str, folder: Path, deployed: Deployed) -> Report:
     raw = load_file(folder, stack)
     around = read_surroundings(raw, folder, _say)
-    version = code_version(folder)
+    version = code_version(PROJECT)
     plan = decide(raw, this_machine(), stack_file=stack_file(stack), code_version=version, around=around)
     before = before_of(plan, deployed)
     if problems := refusals(plan, before):

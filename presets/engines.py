@@ -67,7 +67,7 @@ def gpu_forbids(preset: Preset, gpu: GpuModel, dtype: Dtype, quantization: LoadQ
         return f"{gpu.name} is a GPU of {gpu.vendor.upper()}, and no engine here runs without CUDA"
     has = f"{gpu.name} has compute capability {gpu.compute_capability}"
     if gpu.compute_capability < _facts().dtypes[dtype]:
-        return f"{has}, and {dtype} needs {_facts().dtypes[dtype]} or more: write dtype float16"
+        return f"{has}, and {dtype} needs {_facts().dtypes[dtype]} or more"
     method = preset.quantization.method if preset.quantization else quantization
     least = _facts().quantizations.get(method, 0.0) if method else 0.0
     if gpu.compute_capability < least:

@@ -27,6 +27,8 @@ class Load:
     sequences: int
     """Of that length, at the same time."""
     adapter_ranks: tuple[int, ...] = ()
+    utilization: float | None = None
+    """Part of a GPU's usable memory that the engine may take; None: its own default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +119,9 @@ def need_of_gpu(load: Load, split: Split) -> MemoryNeed:
     )
 
 
-def room_of_gpu(gpu: GpuModel, engine: EngineName) -> int:
-    """Bytes of one GPU that a plan may use."""
-    return int(gpu.usable_gib * engine_facts(engine).utilization * GIB)
+def room_of_gpu(gpu: GpuModel, engine: EngineName, utilization: float | None = None) -> int:
+    """Bytes of one GPU that a plan may use; utilization: as in Load."""
+    return int(gpu.usable_gib * (utilization or engine_facts(engine).utilization) * GIB)
 
 
 def _part(count: int, part: int, whole: int) -> int:

@@ -50,6 +50,8 @@ class Demand:
     adapter_ranks: tuple[int, ...] = ()
     replicas: int | None = None
     nodes: int | None = None
+    utilization: float | None = None
+    """As in Load."""
 
     @property
     def least_context(self) -> int:
@@ -127,6 +129,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
         context=demand.least_context,
         sequences=demand.least_sequences,
         adapter_ranks=demand.adapter_ranks,
+        utilization=demand.utilization,
     )
     found = _first_fit(load, node, trusting=trusting)
     if isinstance(found, Misfit):
@@ -138,7 +141,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
     if counted.nodes_of_replica != nodes:
         split = next(splits(demand.preset, engine, node, counted.nodes_of_replica), split)
         why = f"the number of nodes that is asked for: {nodes} of the {counted.nodes_of_replica} would do"
-    room = room_of_gpu(node.gpu, engine)
+    room = room_of_gpu(node.gpu, engine, demand.utilization)
     stretched = replace(_stretch(_with_slots(load), demand, split, room), adapter_ranks=load.adapter_ranks)
     return Placement(
         node=node,
@@ -156,7 +159,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
 
 def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Split, str] | Misfit:
     """Nodes of one replica, its division, and what kept it from being smaller; the smallest that fits."""
-    room, most = room_of_gpu(node.gpu, load.engine), most_gpus(load.engine, node)
+    room, most = room_of_gpu(node.gpu, load.engine, load.utilization), most_gpus(load.engine, node)
     too_small = ""
     least: MemoryNeed | None = None
     for nodes in range(1, MOST_NODES + 1):

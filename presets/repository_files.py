@@ -112,7 +112,7 @@ def repository_of(name: str) -> tuple[str, str]:
 def from_directory(path: Path) -> Facts:
     """The facts of a model in a directory; raises FactsError."""
     if not path.is_dir():
-        raise FactsError(f"{path} is not a directory; write the absolute path of one that holds config.json")
+        raise FactsError(f"{path.absolute()} is not a directory; write the absolute path of one that holds config.json")
     path = path.resolve()
     slug = re.sub(r"[^\w.-]+", "-", path.name, flags=re.ASCII).strip("-.") or "model"
     return _of_files(path, repository=f"local/{slug}", source=f"file:{path}")

@@ -121,7 +121,7 @@ def _existing(workspace: WorkspaceSpec, where: Place, spec: Spec) -> Candidates 
 
 
 def _name(group: ExistingNodes, index: int) -> str:
-    return f"existing nodes {index + 1}, {group.labels.get('nvidia.com/gpu.product', 'GPUs')}"
+    return f"{group.labels.get('nvidia.com/gpu.product', 'GPU node')} [group {index + 1}]"
 
 
 def _described_node(
@@ -131,10 +131,10 @@ def _described_node(
     try:
         node = node_from_labels(group.labels, name, profile=profile)
     except ValueError as wrong:
-        return place.at("labels").problem(
-            found=f"{len(group.labels)} labels: {wrong}",
-            allowed="the labels of NVIDIA's GPU feature discovery",
-            do="copy them from kubectl get node NAME -o yaml",
+        return _wrong_labels(group, name, place, wrong) or where.at("resource", "partition", "profile").problem(
+            found=f'"{profile}" on {name}',
+            allowed=str(wrong),
+            do="choose nodes that are divided so, or remove partition",
         )
     if partition is None:
         return node
@@ -154,6 +154,21 @@ def _described_node(
         )
 
 
+def _wrong_labels(group: ExistingNodes, name: str, place: Place, wrong: ValueError) -> Problem | None:
+    """What is wrong with the labels whoever uses the nodes; None if they only lack what one workspace asks of them."""
+    try:
+        node_from_labels(group.labels, name)
+    except ValueError as also_wrong:
+        wrong = also_wrong
+    else:
+        return None
+    return place.at("labels").problem(
+        found=", ".join(sorted(group.labels)) or "no label",
+        allowed=f"the labels of NVIDIA's GPU feature discovery: {wrong}",
+        do="copy them from kubectl get node NAME -o yaml",
+    )
+
+
 def overbooked(placed: Sequence[tuple[Place, NodeSize | None, int]], spec: KubernetesSpec) -> list[Problem]:
     """Existing nodes that are promised more often than there are of them."""
     problems: list[Problem] = []
@@ -169,7 +184,7 @@ def overbooked(placed: Sequence[tuple[Place, NodeSize | None, int]], spec: Kuber
                 Place(f"modelyard:kubernetes.existing[{index}]").problem(
                     found=f"{total} nodes needed: {who}",
                     allowed=f"{group.count}: as many as there are",
-                    do="serve fewer workspaces or replicas, or add nodes and their count",
+                    do="select other nodes with labelSelector, serve fewer replicas, or add nodes and their count",
                 )
             )
     return problems

@@ -231,6 +231,8 @@ def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -
         return "asked for"
     wide = sum(not _is_easy(each) for each in fits)
     others = [f"{len(misfits)} cannot hold it"] if misfits else []
+    unpriced = sum(each.per_hour is None for each in fits)
+    others += [f"{unpriced} have no price"] if unpriced else []
     others += [f"{wide} would spread a replica over more than {EASY_NODES} nodes"] if wide else []
     beside = f" ({', '.join(others)})" if others else ""
     return f"the cheapest of {len(fits) - wide or len(fits)} sizes that fit{beside}"

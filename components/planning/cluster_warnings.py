@@ -80,10 +80,9 @@ def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, 
             f"{model.load.sequences} sequences fit; set inference.config.maxContext to ask for another"
         )
     if model.nodes_of_replica > 1 and "infiniband" not in model.node.interconnect:
-        yield (
-            f"a replica spans {model.nodes_of_replica} nodes over Ethernet: each token crosses the network "
-            f"{model.nodes_of_replica - 1} times"
-        )
+        times = "once" if model.nodes_of_replica == 2 else f"{model.nodes_of_replica - 1} times"
+        nodes = f"{model.nodes_of_replica} nodes"
+        yield f"a replica spans {nodes} over Ethernet: each token crosses the network {times}"
 
 
 def stack_warnings(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from components.planning.config import WorkspaceSpec
+from components.planning.fields import UTILIZATION
 from components.planning.spec import Spec
 from presets.placement import Demand
 from presets.tuning_placement import KAITO_RANK, TuningDemand
@@ -17,6 +18,7 @@ def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
     assert inference is not None
     assert inference.preset is not None
     config = inference.config
+    share = config.vllm.get(UTILIZATION)
     return Demand(
         preset=spec.models.find(inference.preset.name),
         context=config.max_context,
@@ -27,6 +29,7 @@ def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
         adapter_ranks=tuple(sorted(adapter.rank for adapter in inference.adapters)),
         replicas=workspace.replicas,
         nodes=workspace.resource.count,
+        utilization=float(share) if isinstance(share, int | float) else None,
     )
 
 

@@ -20,6 +20,10 @@ MODELS = "models"
 """Key of the validation's context: presets.catalog.Models."""
 
 
+UTILIZATION = "gpu-memory-utilization"
+"""vLLM's argument for the part of a GPU's memory that it takes; the plan counts with it."""
+
+
 @dataclass(frozen=True)
 class Hint:
     """What to do when a field's value is out of its range, where "write a value in this range" says too little."""
@@ -58,12 +62,15 @@ def _unknown_preset(name: str, unknown: UnknownPreset) -> PydanticCustomError:
     if instead := retired(name):
         return refusal(found=f'"{name}", which KAITO has retired', allowed="a preset in presets/models", do=instead)
     if "/" in name:
+        here = name.startswith(("/", ".", "~", "file:"))
         return refusal(
             found=f'"{name}", which is not in the catalogue' + (f": {unknown.reason}" if unknown.reason else ""),
             allowed="a preset of the catalogue, by its own or its repository's name, or a model that can be described: "
             "a repository on the hub or a directory" + (f"; nearest: {likely}" if likely else ""),
-            do=f"choose a preset; or run python -m presets.add {name} where the hub can be reached, and commit what it "
-            "writes",
+            do="correct the directory; it is looked for from where the stack's file is"
+            if here
+            else f"choose a preset; or run python -m presets.add {name} where the hub can be reached, and commit what "
+            "it writes",
         )
     return refusal(
         found=f'"{name}"',

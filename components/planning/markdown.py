@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from components.planning.money import amount
 from components.planning.report import Report, Row
-from components.planning.table import context, details, gpus, memory, money_lines
+from components.planning.table import context, details, gpus, memory, money_cells, money_lines
 
 
 def render_markdown(report: Report) -> str:
@@ -48,8 +48,7 @@ def _cells(row: Row, report: Report) -> tuple[str, ...]:
     common = (name, row.model, nodes, gpus(row), row.parallelism, context(row), memory(row.memory))
     if report.target == "local":
         return (*common, row.change)
-    money = (row.per_hour, row.per_month, row.per_million_tokens)
-    return (*common, *("" if value is None else f"{value:,.2f}" for value in money), row.change)
+    return (*common, *money_cells(row), row.change)
 
 
 def _folded(report: Report) -> Iterator[str]:

@@ -26,14 +26,14 @@ def no_place(
     if few is not None:
         return where.at("resource", "count").problem(
             found=few.reason,
-            allowed=f"{few.needs_nodes} x {few.node.name}, or more",
+            allowed=f"{few.needs_nodes} x {few.node.name}" + ("" if workspace.replicas else ", or more"),
             do=_count_or(few, elsewhere, currency),
         )
     asked = workspace.resource.instance_type
     here = where.at("resource", "instanceType") if asked else where
     reason = misfits[0].reason if len(misfits) == 1 else _of_all(misfits)
     found = f"{demand.preset.repository.name} on {misfits[0].node.name}" if len(misfits) == 1 else _asked(demand)
-    ways = [*_less(demand, misfits), *_other(elsewhere, asked, currency)]
+    ways = [*_other_dtype(demand, misfits), *_less(demand, misfits), *_other(elsewhere, asked, currency)]
     return here.problem(
         found=found,
         allowed=f"a size that holds it: {reason}",
@@ -62,6 +62,14 @@ def _of_all(misfits: Sequence[Misfit]) -> str:
         return "no size is offered"
     largest = max(misfits, key=lambda misfit: (misfit.node.gpu.usable_gib, misfit.node.gpus, misfit.node.name))
     return f"none of {len(misfits)} does; on {largest.node.name} {largest.reason}"
+
+
+def _other_dtype(demand: Demand | TuningDemand, misfits: Sequence[Misfit]) -> list[str]:
+    """Another number type, where the one that is asked for is all that forbids a size."""
+    if isinstance(demand, TuningDemand) or demand.dtype != "bfloat16" or len(misfits) != 1:
+        return []
+    other = place(replace(demand, dtype="float16", nodes=None), misfits[0].node)
+    return [] if isinstance(other, Misfit) else ["write inference.config.dtype: float16"]
 
 
 def _less(demand: Demand | TuningDemand, misfits: Sequence[Misfit]) -> list[str]:

@@ -1,10 +1,11 @@
 """What an update leaves in the state of each workspace, so that the next plan can tell what it changes, money included.
 
-Plain values only, and no secrets: names of Secrets at most.
+Plain values only, and no secrets: what may hold one, such as a signed URL or a pod's environment, is a digest.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from pydantic import JsonValue
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 from components.planning.cluster_plan import PlacedWorkspace
 from components.planning.config import InferenceSpec, TuningSpec
 from components.planning.local_plan import WorkspacePlan
+from components.planning.render import canonical_json
 from presets.placement import Placement
 
 Record = dict[str, JsonValue]
@@ -58,7 +60,7 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
         "sampling": _plain(config.sampling),
         "maxWaitingRequests": config.max_waiting_requests,
         "vllm": dict(sorted(config.vllm.items())),
-        "template": inference.template,
+        "template": _digest(inference.template),
         "adapters": [_plain(adapter) for adapter in inference.adapters],
     }
     if isinstance(workspace.model, Placement):
@@ -76,10 +78,14 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
 def _tuning(tuning: TuningSpec) -> Record:
     return {
         "method": tuning.method,
-        "tuning config": tuning.config,
-        "input": _plain(tuning.input),
-        "output": _plain(tuning.output),
+        "tuning config": _digest(tuning.config),
+        "input": _digest(_plain(tuning.input)),
+        "output": _digest(_plain(tuning.output)),
     }
+
+
+def _digest(value: JsonValue) -> str | None:
+    return None if value is None else hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
 
 
 def _plain(model: Any) -> JsonValue:  # noqa: ANN401 - any of the config's models, or None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from components.planning.config import PresetSpec, WorkspaceSpec
+from components.planning.config import InferenceConfig, PresetSpec, WorkspaceSpec
 from components.planning.errors import Problem
-from components.planning.place import Place
+from components.planning.fields import UTILIZATION
+from components.planning.place import Place, shown
 from components.planning.sources import adapter_problems, tuning_problems, tuning_resource_problems
 from presets.catalog import Models
 
@@ -48,6 +49,7 @@ def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> li
     """What no field of a workspace can tell alone, whatever the target."""
     problems = _partition(workspace, place)
     if inference := workspace.inference:
+        problems += _utilization(inference.config, place)
         problems += adapter_problems(inference.adapters, place.at("inference", "adapters"))
         if inference.preset is not None:
             problems += _over_the_limit(inference.preset, inference.config.max_context, place, models)
@@ -58,6 +60,17 @@ def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> li
         problems += tuning_resource_problems(workspace.resource, place.at("resource"))
         problems += _not_tuned(workspace, tuning.preset, place, models)
     return problems
+
+
+def _utilization(config: InferenceConfig, place: Place) -> list[Problem]:
+    value = config.vllm.get(UTILIZATION)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1):
+        return []
+    return [
+        place.at("inference", "config", "vllm", UTILIZATION).problem(
+            found=shown(value), allowed="a number above 0, at most 1: a part of the GPU's memory", do="write 0.9"
+        )
+    ]
 
 
 def _over_the_limit(preset: PresetSpec, asked: int | None, place: Place, models: Models) -> list[Problem]:

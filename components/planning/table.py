@@ -56,8 +56,7 @@ def _cluster_table(report: Report) -> Table:
         *([tokens] if known else []),
     )
     for row in report.workspaces:
-        money = [_sum(row, row.per_hour), _sum(row, row.per_month)]
-        money += [_number(row.per_million_tokens)] if known else []
+        money = money_cells(row)[: 3 if known else 2]
         spot = " (spot)" if row.spot else ""
         table.add_row(
             row.name,
@@ -103,12 +102,12 @@ def memory(found: Memory | None) -> str:
     return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {gib(found.needed)} / {gib(found.there_is)} GiB"
 
 
-def _sum(row: Row, value: float | None) -> str:
-    return _number(value) if row.kind else ""
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.2f}"
+def money_cells(row: Row) -> tuple[str, str, str]:
+    """For an hour, for a month, and for a million tokens; nothing for a workspace that goes."""
+    if not row.kind:
+        return "", "", ""
+    sums = [f"{value:,.2f}" if value is not None else "unknown" for value in (row.per_hour, row.per_month)]
+    return sums[0], sums[1], "" if row.per_million_tokens is None else f"{row.per_million_tokens:,.2f}"
 
 
 def _symbol(report: Report) -> str:
@@ -156,10 +155,13 @@ def money_lines(report: Report) -> list[str]:
     """What the stack costs, and how much that is more or less than what is deployed."""
     if not report.workspaces:
         return []
+    nameless = ", ".join(report.unpriced)
+    if report.unpriced and not any(row.per_hour is not None for row in report.workspaces):
+        return [f"total: unknown, as no price is known for {nameless}"]
     hourly, monthly = per_hour(report.per_hour, report.currency), amount(report.per_month, report.currency)
     lines = [f"total: {hourly}, {monthly} a month" + (f" ({report.prices})" if report.prices else "")]
     if report.unpriced:
-        lines.append(f"not in the total, because no price is known: {', '.join(report.unpriced)}")
+        lines.append(f"not in the total, because no price is known: {nameless}")
     change, by_month = report.difference_per_hour, report.difference_per_month
     if abs(change) < 0.005:
         lines.append("the same as what is deployed")

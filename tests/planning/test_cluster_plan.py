@@ -128,6 +128,18 @@ def test_what_does_not_fit_can_be_planned_all_the_same_with_a_warning() -> None:
     assert "does not fit by our arithmetic" in warnings_of(text)
 
 
+def test_the_part_of_the_memory_that_vllm_is_given_is_what_is_planned_with() -> None:
+    a100 = "instanceType: Standard_NC24ads_A100_v4"
+    usual, less = only(served("phi-4", resource=a100)), "vllm: {gpu-memory-utilization: 0.5}"
+    half = only(served("phi-4", config=less, resource=a100))
+    assert isinstance(usual.model, Placement)
+    assert isinstance(half.model, Placement)
+    assert half.model.room * 9 == pytest.approx(usual.model.room * 5, rel=1e-6)
+    assert half.model.load.sequences < usual.model.load.sequences
+    wrong = problem_of(served("phi-4", config="vllm: {gpu-memory-utilization: 90}"))
+    assert wrong.path == "modelyard:workspaces[0].inference.config.vllm.gpu-memory-utilization"
+
+
 def test_all_that_is_wrong_comes_at_once_whether_it_is_a_word_or_the_memory() -> None:
     text = served("phi-4", resource="instanceType: Standard_NC6s_v3") + "\n  - name: other\n    inferenz: {}"
     with pytest.raises(SpecError) as refused:

@@ -16,7 +16,9 @@ class PlannedWorkspace(pulumi.ComponentResource):
 
     status: pulumi.Output[dict[str, Any]]
 
-    def __init__(self, plan: PlacedWorkspace, target: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, plan: PlacedWorkspace, target: str, currency: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("modelyard:index:Workspace", plan.name, None, opts)
         node = plan.node
         args = GpuNodePoolArgs(
@@ -28,4 +30,4 @@ class PlannedWorkspace(pulumi.ComponentResource):
         self.status = pulumi.Output.from_input(
             {"preset": plan.preset, "where": args.where, "replicas": plan.replicas, "perHour": plan.per_hour}
         )
-        self.register_outputs({"status": self.status, "plan": placed_record(plan, target)})
+        self.register_outputs({"status": self.status, "plan": placed_record(plan, target, currency)})

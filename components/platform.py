@@ -46,4 +46,5 @@ def _planned(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
             f"target {plan.target} is planned and not provisioned in this version: pulumi preview and make plan show "
             "its nodes, memory and money; pulumi up works with modelyard:target: local. Nothing was changed."
         )
-    return {workspace.name: PlannedWorkspace(workspace, plan.target).status for workspace in plan.placed}
+    currency = plan.prices.currency
+    return {each.name: PlannedWorkspace(each, plan.target, currency).status for each in plan.placed}

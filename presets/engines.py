@@ -51,12 +51,12 @@ def quantization_methods() -> frozenset[str]:
     return frozenset(_facts().quantizations)
 
 
-def default_dtype(preset: Preset, gpu: GpuModel) -> Dtype:
+def default_dtype(gpu: GpuModel) -> Dtype:
     """bfloat16 where the GPU computes in it, otherwise float16, as vLLM's --dtype auto does for a V100 or T4."""
     return "bfloat16" if gpu.compute_capability >= _facts().dtypes["bfloat16"] else "float16"
 
 
-def default_engine(preset: Preset, gpu: GpuModel) -> EngineName:
+def default_engine(gpu: GpuModel) -> EngineName:
     """vllm where the GPU can, otherwise transformers."""
     return "vllm" if gpu.compute_capability >= engine_facts("vllm").compute_capability else "transformers"
 

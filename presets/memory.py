@@ -30,9 +30,6 @@ Measured with torch 2.13, transformers 5.23 and ray 2.60 on Linux, SmolLM2-135M:
 and transformers are imported and 0.2 GiB more in a long prefill, the replica's with its tokenizer 0.6 GiB.
 """
 
-GPU_PROCESS_BYTES = GIB
-"""CUDA context, library workspaces and activations of one engine on its GPU: an estimate, never measured."""
-
 MACHINE_RESERVE_BYTES = 3 * GIB // 2
 """What a plan leaves to others on a machine: 0.6 GiB for an idle Ray head (measured), the rest for the system."""
 
@@ -173,7 +170,10 @@ def activations_bytes(shape: ModelShape, sequences: int, dtype: Dtype, *, tensor
     GPUs. Scores are kept twice, as they are and as probabilities. FlashAttention and PyTorch's SDPA keep no scores of
     attention. An upper bound for kernels that fuse some of these.
     """
-    heads = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim
+    heads = max(
+        (2 * shape.heads + 2 * (group.kv_heads or shape.kv_heads)) * (group.head_dim or shape.head_dim)
+        for group in shape.layers
+    )
     divided = heads + 3 * shape.intermediate_size
     token = (3 * shape.hidden_size + -(-divided // tensor)) * dtype_bytes(dtype)
     return CHUNK_TOKENS * token + 2 * logits_bytes(shape, sequences)

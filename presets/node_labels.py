@@ -37,7 +37,7 @@ def node_from_labels(labels: Mapping[str, str], name: str = "", *, profile: str 
     """
     node = name or "the node"
     _refuse_shared(labels, node)
-    product, mig, sliced = labels.get(PRODUCT, ""), _slices(labels), ""
+    product, mig, sliced = labels.get(PRODUCT, ""), slices_of(labels), ""
     count, memory = COUNT, MEMORY
     if "-MIG-" in product:
         product, _, sliced = product.partition("-MIG-")
@@ -99,7 +99,7 @@ def _refuse_shared(labels: Mapping[str, str], node: str) -> None:
         )
 
 
-def _slices(labels: Mapping[str, str]) -> tuple[str, ...]:
+def slices_of(labels: Mapping[str, str]) -> tuple[str, ...]:
     """Profiles of which the node has slices, under migStrategy mixed."""
     found = {match["profile"]: count for label, count in labels.items() if (match := _SLICES.fullmatch(label))}
     return tuple(sorted(profile for profile, count in found.items() if count != "0"))

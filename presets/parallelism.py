@@ -27,6 +27,8 @@ class Load:
     sequences: int
     """Of that length, at the same time."""
     adapter_ranks: tuple[int, ...] = ()
+    tensor: int | None = None
+    """GPUs that share each layer, where that is asked for."""
     utilization: float | None = None
     """Part of a GPU's usable memory that the engine may take; None: its own default."""
 
@@ -75,14 +77,16 @@ def most_gpus(engine: EngineName, node: NodeSize) -> int:
     return 1 if node.gpu.mig_profile else engine_facts(engine).gpus_per_replica
 
 
-def splits(preset: Preset, engine: EngineName, node: NodeSize, nodes: int) -> Iterator[Split]:
-    """Ways to put one replica on `nodes` nodes, those that use fewer GPUs first.
+def splits(
+    preset: Preset, engine: EngineName, node: NodeSize, nodes: int, tensor: int | None = None
+) -> Iterator[Split]:
+    """Ways to put one replica on `nodes` nodes, those that use fewer GPUs first. tensor: only with this size.
 
     Within one node any number of its GPUs may be used. Over several, all are: tensor parallelism stays inside a node,
     where GPUs are connected, and the nodes are stages of a pipeline.
     """
     most = most_gpus(engine, node)
-    sizes = tensor_sizes(preset.shape, min(node.gpus, most))
+    sizes = [size for size in tensor_sizes(preset.shape, min(node.gpus, most)) if tensor in (None, size)]
     if nodes == 1:
         found = [Split(tensor=size, pipeline=stages) for size in sizes for stages in range(1, node.gpus // size + 1)]
         ordered = sorted(found, key=lambda split: (split.gpus, split.pipeline))
@@ -97,14 +101,16 @@ def need_of_gpu(load: Load, split: Split) -> MemoryNeed:
     Stages get whole layers; the first has the embedding, the last the output layer, both the whole table where they
     share it. Layers that do not divide evenly go to the stages between, to the first only where those are too few.
     Source: vLLM, vllm/distributed/utils.py (get_pp_indices). Adapters are counted undivided within a stage, since
-    engines repeat one of their two matrices on every GPU.
+    engines repeat one of their two matrices on every GPU. Layers are taken to be alike: where they are not, as in
+    hybrid models and where the first layers of a mixture of experts are dense, the fullest stage may hold some more.
     """
     preset, shape = load.preset, load.preset.shape
     layers, stages = shape.layer_count, split.pipeline
     first = layers if stages == 1 else (layers + 1) // stages
     largest = first if stages <= 2 else -(-layers // stages)
     weights = weights_bytes(preset, load.dtype, load.quantization)
-    embeddings = min(shape.embedding_parameters * dtype_bytes("bfloat16"), weights)
+    embedding_dtype: Dtype = "bfloat16" if preset.quantization else load.dtype
+    embeddings = min(shape.embedding_parameters * dtype_bytes(embedding_dtype), weights)
     at_one_end = embeddings if stages == 1 or shape.tied_embeddings else embeddings // 2
     of_first = _part(weights - embeddings, first, layers) + at_one_end
     of_stage = max(of_first, _part(weights - embeddings, largest, layers))

@@ -10,7 +10,7 @@ from presets.engines import EngineName, default_dtype, default_engine, forbidden
 from presets.lora import DEFAULT_RANK
 from presets.memory import MemoryNeed, gib
 from presets.node_sizes import NodeSize
-from presets.parallelism import Load, Split, most_gpus, need_of_gpu, room_of_gpu, splits
+from presets.parallelism import Load, Split, most_gpus, need_of_gpu, room_of_gpu, splits, tensor_sizes
 from presets.price import Price
 from presets.serve_config import Dtype, LoadQuantization
 
@@ -50,6 +50,8 @@ class Demand:
     adapter_ranks: tuple[int, ...] = ()
     replicas: int | None = None
     nodes: int | None = None
+    tensor: int | None = None
+    """As in Load."""
     utilization: float | None = None
     """As in Load."""
 
@@ -116,8 +118,8 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
 
     trusting: take the first way to divide the model although memory does not suffice by this arithmetic.
     """
-    engine = demand.engine or default_engine(demand.preset, node.gpu)
-    dtype = demand.dtype or default_dtype(demand.preset, node.gpu)
+    engine = demand.engine or default_engine(node.gpu)
+    dtype = demand.dtype or default_dtype(node.gpu)
     reason = forbidden(demand.preset, node.gpu, engine, dtype, demand.quantization)
     if reason:
         return Misfit(node=node, reason=reason, price=price)
@@ -129,6 +131,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
         context=demand.least_context,
         sequences=demand.least_sequences,
         adapter_ranks=demand.adapter_ranks,
+        tensor=demand.tensor,
         utilization=demand.utilization,
     )
     found = _first_fit(load, node, trusting=trusting)
@@ -139,7 +142,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
     if isinstance(counted, Misfit):
         return replace(counted, price=price)
     if counted.nodes_of_replica != nodes:
-        split = next(splits(demand.preset, engine, node, counted.nodes_of_replica), split)
+        split = next(splits(demand.preset, engine, node, counted.nodes_of_replica, demand.tensor), split)
         why = f"the number of nodes that is asked for: {nodes} of the {counted.nodes_of_replica} would do"
     room = room_of_gpu(node.gpu, engine, demand.utilization)
     stretched = replace(_stretch(_with_slots(load), demand, split, room), adapter_ranks=load.adapter_ranks)
@@ -163,7 +166,7 @@ def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Spli
     too_small = ""
     least: MemoryNeed | None = None
     for nodes in range(1, MOST_NODES + 1):
-        for split in splits(load.preset, load.engine, node, nodes):
+        for split in splits(load.preset, load.engine, node, nodes, load.tensor):
             need = need_of_gpu(load, split)
             if need.total <= room or trusting:
                 return nodes, split if nodes > 1 else _widened(load, node, split, room), too_small
@@ -174,7 +177,9 @@ def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Spli
         if node.gpus * (nodes + 1) > most:
             break
     if least is None:
-        return Misfit(node=node, reason=f"the model's heads cannot be divided among GPUs of {node.name}")
+        possible = ", ".join(map(str, tensor_sizes(load.preset.shape, min(node.gpus, most))))
+        reason = f"tensor parallel size {load.tensor} is asked for, and the model on {node.name} can have {possible}"
+        return Misfit(node=node, reason=reason)
     wider = f"even {MOST_NODES} nodes are too few"
     if most == 1:
         one = f"{load.engine} takes 1 GPU a replica"
@@ -189,7 +194,7 @@ def _widened(load: Load, node: NodeSize, smallest: Split, room: int) -> Split:
     the node idle that can help: by sharing layers rather than by stages, which wait for each other."""
     if node.gpus // smallest.gpus > 1:
         return smallest
-    fitting = [split for split in splits(load.preset, load.engine, node, 1) if _fits(load, split, room)]
+    fitting = [split for split in splits(load.preset, load.engine, node, 1, load.tensor) if _fits(load, split, room)]
     return min(fitting, key=lambda split: (split.pipeline, -split.tensor), default=smallest)
 
 
@@ -234,6 +239,8 @@ def _count_of_replicas(
     least = -(-replicas // in_a_node) if in_a_node else replicas * fewest
     if wanted in (None, least):
         return _Count(replicas=replicas, nodes=least, nodes_of_replica=fewest)
+    if in_a_node and least <= wanted <= replicas:
+        return _Count(replicas=replicas, nodes=wanted, nodes_of_replica=1)
     if not in_a_node and wanted > least and wanted % replicas == 0:
         return _Count(replicas=replicas, nodes=wanted, nodes_of_replica=wanted // replicas)
     need = f"{replicas} replica needs" if replicas == 1 else f"{replicas} replicas need"

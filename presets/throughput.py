@@ -1,4 +1,4 @@
-"""What generated tokens cost, where a throughput is known."""
+"""How many tokens a replica generates, where somebody has measured it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ def throughputs() -> tuple[Throughput, ...]:
     return tuple(TypeAdapter(list[Throughput]).validate_python(read_facts(_FILE)))
 
 
-def per_million_tokens(preset: str, gpu: str, gpus: int, replicas: int, per_hour: float | None) -> float | None:
-    """Money for a million generated tokens of a service that is always busy; None where nobody has measured it.
+def tokens_per_second(preset: str, gpu: str, gpus: int, engine: EngineName) -> float | None:
+    """Of one replica that is always busy, with the preset's own weights in bfloat16; None where nobody has measured it.
 
-    >>> per_million_tokens("phi-4", "A100-80GB", 1, 1, 3.673)
-    0.1628535603404451
+    >>> tokens_per_second("phi-4", "A100-80GB", 1, "vllm")
+    6265.0
     """
-    found = [each for each in throughputs() if (each.preset, each.gpu, each.gpus) == (preset, gpu, gpus)]
-    if not found or per_hour is None:
-        return None
-    return per_hour / (found[0].tokens_per_second * replicas * 3600 / 1e6)
+    wanted = (preset, gpu, gpus, engine)
+    found = [each for each in throughputs() if (each.preset, each.gpu, each.gpus, each.engine) == wanted]
+    return found[0].tokens_per_second if found else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Literal
 
 from presets.catalog import TuningMethod
 from presets.lora import (
@@ -19,7 +20,7 @@ from presets.lora import (
     lora_parameters,
     projections,
 )
-from presets.memory import GIB, NF4_BYTES
+from presets.memory import GIB, INT8_BYTES, NF4_BYTES
 from presets.shape import LayerGroup, ModelShape
 
 FLOAT32 = 4
@@ -91,6 +92,7 @@ def tuning_memory(
     batch_size: int,
     gradient_checkpointing: bool,
     on_gpu: bool,
+    weight_bits: Literal[4, 8] = 4,
     dtype_bytes: int = 2,
     adapter_dtype_bytes: int = FLOAT32,
 ) -> TuningMemory:
@@ -98,9 +100,9 @@ def tuning_memory(
 
     parameters: of the whole model. targets: projections that the adapter changes, as in presets.lora. dtype_bytes: of
     the weights that LoRA is trained over, and with them of the activations; QLoRA has both in float32, but for the
-    projections' weights in 4 bits. A step takes most either at the loss, with the logits' copies, or in the backward
-    pass of its last layer. Raises ValueError for shapes whose tuning is not known here, which are layers of linear or
-    latent attention and QLoRA over a mixture of experts, and as presets.lora does.
+    projections' weights in `weight_bits` (8: LLM.int8). A step takes most either at the loss, with the logits' copies,
+    or in the backward pass of its last layer. Raises ValueError for shapes whose tuning is not known here, which are
+    layers of linear or latent attention and QLoRA over a mixture of experts, and as presets.lora does.
     Sources: LoRA, arXiv 2106.09685; QLoRA, arXiv 2305.14314; activations and checkpointing, arXiv 2205.05198, section
     4, without what frozen projections need not keep and without the scores, as FlashAttention (arXiv 2205.14135).
 
@@ -131,7 +133,7 @@ def tuning_memory(
     in_layer = recomputed + gradients + _dequantized(shape, targets, method)
     at_loss = last_norm + logits >= in_layer
     return TuningMemory(
-        weights=_weights(shape, parameters, dtype_bytes, method),
+        weights=_weights(shape, parameters, dtype_bytes, method, weight_bits),
         adapter=adapter * adapter_dtype_bytes,
         gradients=adapter * adapter_dtype_bytes,
         optimizer=adapter * 2 * adapter_dtype_bytes,
@@ -158,13 +160,13 @@ def _refuse_unknown(shape: ModelShape, method: TuningMethod, sequence_length: in
             raise ValueError(f"{name} is {value}; a step has 1 or more")
 
 
-def _weights(shape: ModelShape, parameters: int, dtype_bytes: int, method: TuningMethod) -> int:
+def _weights(shape: ModelShape, parameters: int, dtype_bytes: int, method: TuningMethod, bits: int) -> int:
     """With QLoRA embeddings, output layer and norms stay as they are, and peft makes float32 of them."""
     if method == "lora":
         return parameters * dtype_bytes
     norms = (2 * shape.layer_count + 1) * shape.hidden_size
     unquantized = shape.embedding_parameters + norms
-    return unquantized * FLOAT32 + int((parameters - unquantized) * NF4_BYTES)
+    return unquantized * FLOAT32 + int((parameters - unquantized) * (NF4_BYTES if bits == 4 else INT8_BYTES))
 
 
 def _kept_by_layer(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from presets.catalog import Preset, TuningMethod
 from presets.engines import default_dtype, gpu_forbids
-from presets.memory import GIB, gib, parameter_count
+from presets.memory import gib, parameter_count
 from presets.node_sizes import NodeSize
+from presets.parallelism import room_of_gpu
 from presets.placement import Misfit
 from presets.price import Price
+from presets.serve_config import LoadQuantization
 from presets.tuning_memory import TuningMemory, tuning_memory
 
 SEQUENCE_LENGTH = 1024
@@ -17,9 +20,6 @@ SEQUENCE_LENGTH = 1024
 
 KAITO_RANK = 8
 """Rank where nobody asks for one: KAITO's lora-params.yaml and qlora-params.yaml."""
-
-UTILIZATION = 0.90
-"""Part of a GPU's usable memory that a job may plan for; the rest is room for fragmentation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class TuningDemand:
     rank: int = KAITO_RANK
     targets: tuple[str, ...] = ()
     """Empty: the preset's."""
+    weight_bits: Literal[4, 8] = 4
+    """Of the weights that QLoRA keeps."""
     sequence_length: int | None = None
     batch_size: int = 1
     """Examples at the same time on each GPU."""
@@ -67,15 +69,19 @@ def place_tuning(
 
     trusting: with it, although memory does not suffice by this arithmetic.
     """
-    method = "nf4" if demand.method == "qlora" else None
-    reason = gpu_forbids(demand.preset, node.gpu, default_dtype(demand.preset, node.gpu), method)
+    quantized: LoadQuantization = "nf4" if demand.weight_bits == 4 else "int8"
+    quantization = quantized if demand.method == "qlora" else None
+    reason = gpu_forbids(demand.preset, node.gpu, default_dtype(node.gpu), quantization)
     if reason:
         return Misfit(node=node, reason=reason, price=price)
     length = min(demand.sequence_length or SEQUENCE_LENGTH, demand.preset.max_context)
-    room = int(node.gpu.usable_gib * UTILIZATION * GIB)
+    room = room_of_gpu(node.gpu, "transformers")
     asked = demand.gradient_checkpointing
     choices = (False, True) if asked is None else (asked,)
-    needs = [(checkpointing, _need(demand, length, checkpointing)) for checkpointing in choices]
+    try:
+        needs = [(checkpointing, _need(demand, length, checkpointing)) for checkpointing in choices]
+    except ValueError as unknown:
+        return Misfit(node=node, reason=str(unknown), price=price)
     for checkpointing, need in needs:
         if need.total <= room or (trusting and checkpointing == choices[-1]):
             return TuningPlacement(
@@ -115,5 +121,6 @@ def _need(demand: TuningDemand, length: int, checkpointing: bool) -> TuningMemor
         sequence_length=length,
         batch_size=demand.batch_size,
         gradient_checkpointing=checkpointing,
+        weight_bits=demand.weight_bits,
         on_gpu=True,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from components.planning.config import ExistingNodes, KubernetesSpec, PartitionSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
 from components.planning.spec import Spec
-from presets.node_labels import node_from_labels
+from presets.node_labels import node_from_labels, slices_of
 from presets.node_sizes import (
     NodeSize,
     UnknownMigProfile,
@@ -96,53 +96,60 @@ def _priced(sizes: Iterable[NodeSize], prices: Prices, *, spot: bool) -> Sizes:
 def _existing(workspace: WorkspaceSpec, where: Place, spec: Spec) -> Candidates | list[Problem]:
     if not spec.kubernetes.existing:
         return Candidates((), (), existing=True)
-    selector = workspace.resource.label_selector
+    selector, partition = workspace.resource.label_selector, workspace.resource.partition
     wanted = selector.match_labels if selector else {}
+    selected = [(index, group) for index, group in enumerate(spec.kubernetes.existing) if _has(group, wanted)]
+    if not selected:
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+        return [
+            where.at("resource", "labelSelector").problem(
+                found=labels,
+                allowed="labels that a group of modelyard:kubernetes.existing has",
+                do="correct the selector, or describe the nodes that it selects",
+            )
+        ]
     sizes: list[tuple[NodeSize, Price | None]] = []
-    for index, group in enumerate(spec.kubernetes.existing):
-        if not wanted.items() <= group.labels.items():
-            continue
-        place = Place(f"modelyard:kubernetes.existing[{index}]")
-        node = _described_node(group, _name(group, index), place, workspace.resource.partition, where)
+    problems: list[Problem] = []
+    for index, group in selected:
+        node = _node_of(group, index, partition, where)
         if isinstance(node, Problem):
-            return [node]
-        own = group.price_per_hour
-        sizes.append((node, spec.prices.of(node) if own is None else Price(own, "modelyard:kubernetes.existing")))
-    if sizes:
+            problems.append(node)
+        elif node is not None:
+            own = group.price_per_hour
+            price = spec.prices.of(node) if own is None else Price(own, "modelyard:kubernetes.existing")
+            sizes.append((node, price))
+    if sizes or not problems:
         return Candidates(tuple(sizes), (), existing=True)
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
-    return [
-        where.at("resource", "labelSelector").problem(
-            found=labels,
-            allowed="labels that a group of modelyard:kubernetes.existing has",
-            do="correct the selector, or describe the nodes that it selects",
-        )
-    ]
+    return problems[:1]
 
 
-def _name(group: ExistingNodes, index: int) -> str:
+def _has(group: ExistingNodes, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= group.labels.items()
+
+
+def group_name(group: ExistingNodes, index: int) -> str:
+    """As the nodes of a group are called in a plan."""
     return f"{group.labels.get('nvidia.com/gpu.product', 'GPU node')} [group {index + 1}]"
 
 
-def _described_node(
-    group: ExistingNodes, name: str, place: Place, partition: PartitionSpec | None, where: Place
-) -> NodeSize | Problem:
+def _node_of(
+    group: ExistingNodes, index: int, partition: PartitionSpec | None, where: Place
+) -> NodeSize | Problem | None:
+    """A node of the group as one workspace uses it; why it cannot; None if its labels are wrong for everybody."""
+    name = group_name(group, index)
     profile = partition.profile or "" if partition and partition.mode == "mig" else ""
+    here = where.at("resource", "partition")
     try:
         node = node_from_labels(group.labels, name, profile=profile)
     except ValueError as wrong:
-        return _wrong_labels(group, name, place, wrong) or where.at("resource", "partition", "profile").problem(
-            found=f'"{profile}" on {name}',
-            allowed=str(wrong),
-            do="choose nodes that are divided so, or remove partition",
-        )
+        if _wrong_labels(group, name):
+            return None
+        do = "choose nodes that are divided so, or remove partition"
+        return here.at("profile").problem(found=f'"{profile}" on {name}', allowed=str(wrong), do=do)
     if partition is None:
         return node
-    here = where.at("resource", "partition")
     try:
-        if partition.mode == "mig":
-            return with_mig(node, profile)
-        return with_gpus(node, partition.count or 1)
+        return with_mig(node, profile) if partition.mode == "mig" else with_gpus(node, partition.count or 1)
     except UnknownMigProfile as unknown:
         profiles = ", ".join(unknown.profiles) or "none: the GPU cannot be divided"
         return here.at("profile").problem(
@@ -154,46 +161,24 @@ def _described_node(
         )
 
 
-def _wrong_labels(group: ExistingNodes, name: str, place: Place, wrong: ValueError) -> Problem | None:
-    """What is wrong with the labels whoever uses the nodes; None if they only lack what one workspace asks of them."""
+def _wrong_labels(group: ExistingNodes, name: str) -> str:
+    """What is wrong with a group's labels whoever uses its nodes; empty if nothing is."""
+    slices = slices_of(group.labels)
     try:
-        node_from_labels(group.labels, name)
-    except ValueError as also_wrong:
-        wrong = also_wrong
-    else:
-        return None
-    return place.at("labels").problem(
-        found=", ".join(sorted(group.labels)) or "no label",
-        allowed=f"the labels of NVIDIA's GPU feature discovery: {wrong}",
-        do="copy them from kubectl get node NAME -o yaml",
-    )
+        node_from_labels(group.labels, name, profile=slices[0] if slices else "")
+    except ValueError as wrong:
+        return str(wrong)
+    return ""
 
 
-def overbooked(placed: Sequence[tuple[Place, NodeSize | None, int]], spec: KubernetesSpec) -> list[Problem]:
-    """Existing nodes that are promised more often than there are of them."""
-    problems: list[Problem] = []
-    if spec.nodes != "existing":
-        return problems
-    for index, group in enumerate(spec.existing):
-        name = _name(group, index)
-        users = [(place, nodes) for place, node, nodes in placed if node is not None and node.size_name == name]
-        total = sum(nodes for _, nodes in users)
-        if total > group.count:
-            who = ", ".join(f"{place.workspace} {nodes}" for place, nodes in users)
-            problems.append(
-                Place(f"modelyard:kubernetes.existing[{index}]").problem(
-                    found=f"{total} nodes needed: {who}",
-                    allowed=f"{group.count}: as many as there are",
-                    do="select other nodes with labelSelector, serve fewer replicas, or add nodes and their count",
-                )
-            )
-    return problems
-
-
-def free_nodes(placed: Sequence[tuple[NodeSize | None, int]], spec: KubernetesSpec) -> dict[str, int]:
-    """How many nodes of each existing group a plan leaves free, by the group's name."""
-    names = {_name(group, index): group.count for index, group in enumerate(spec.existing)}
-    for node, nodes in placed:
-        if node is not None and node.size_name in names:
-            names[node.size_name] -= nodes
-    return names
+def wrong_labels(spec: KubernetesSpec) -> list[Problem]:
+    """Groups of existing nodes that cannot be read."""
+    return [
+        Place(f"modelyard:kubernetes.existing[{index}].labels").problem(
+            found=", ".join(sorted(group.labels)) or "no label",
+            allowed=f"the labels of NVIDIA's GPU feature discovery: {wrong}",
+            do="copy them from kubectl get node NAME -o yaml",
+        )
+        for index, group in enumerate(spec.existing)
+        if (wrong := _wrong_labels(group, group_name(group, index)))
+    ]

@@ -62,6 +62,8 @@ RULES: dict[str, Effect] = {
     # Follow from the settings above, which tell the reason.
     "nodes": Effect.NOTHING,
     "perHour": Effect.NOTHING,
+    "currency": Effect.NOTHING,
+    # Counts when weights are fetched the next time.
     "modelAccessSecret": Effect.NOTHING,
 }
 """KAITO refuses changes of preset, instanceType, labelSelector, partition and tuning's preset and method

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import JsonValue
+
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
 from components.planning.cluster_plan import PlacedWorkspace
 from components.planning.errors import Problem
@@ -40,12 +42,8 @@ def refused_changes(placed: tuple[PlacedWorkspace, ...], deployed: Mapping[str, 
             do=f"give the new one another name, for example {each.name}-2; or remove it, update, and add it again",
         )
         for each in placed
-        if each.name in deployed and deployed[each.name].get("kind") != _kind(each)
+        if each.name in deployed and deployed[each.name].get("kind") != each.record_kind
     ]
-
-
-def _kind(workspace: PlacedWorkspace) -> str:
-    return "tuning" if workspace.kind == "tuning" else "inference"
 
 
 def _change(
@@ -55,7 +53,7 @@ def _change(
         return CREATE
     if before.get("target") != target:
         return f"create on {target}, delete on {before.get('target')}"
-    after = placed_record(workspace, target)
+    after = placed_record(workspace, target, currency)
     by_effect: dict[Effect, list[str]] = {}
     for setting in after:
         if setting not in _IDENTITY and before.get(setting) != after[setting]:
@@ -108,8 +106,17 @@ def _meanwhile(workspace: PlacedWorkspace, currency: str, spare: Mapping[str, in
 
 
 def _follows(before: Record, after: Record, currency: str) -> str:
-    if before.get("perHour") != after["perHour"]:
-        old, new = before.get("perHour"), after["perHour"]
-        was = per_hour(old if isinstance(old, float | int) else None, currency)
-        return f"no change but the price: {was} → {per_hour(new if isinstance(new, float | int) else None, currency)}"
-    return NO_CHANGE
+    """Of a change that replaces nothing that runs."""
+    parts: list[str] = []
+    if before.get("modelAccessSecret") != after.get("modelAccessSecret"):
+        parts.append("modelAccessSecret counts when weights are fetched the next time")
+    if before.get("nodes") != after["nodes"]:
+        parts.append(f"nodes {before.get('nodes', '?')} → {after['nodes']}")
+    if (before.get("perHour"), before.get("currency")) != (after["perHour"], after["currency"]):
+        was = _money(before.get("perHour"), str(before.get("currency", currency)))
+        parts.append(f"no change but the price: {was} → {_money(after['perHour'], currency)}")
+    return "; ".join(parts) or NO_CHANGE
+
+
+def _money(value: JsonValue, currency: str) -> str:
+    return per_hour(value if isinstance(value, float | int) else None, currency)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from components.planning.candidates import Candidates, candidates_of, overbooked
+from components.planning.candidates import Candidates, Sizes, candidates_of, wrong_labels
 from components.planning.cluster_warnings import stack_warnings, workspace_warnings
 from components.planning.config import WorkspaceSpec
 from components.planning.demand import demand_of, tuning_demand_of
 from components.planning.errors import Problem, SpecError
+from components.planning.existing_nodes import Stock, Use, use_of
 from components.planning.misfit import no_place
 from components.planning.place import Place
 from components.planning.spec import Spec
@@ -24,7 +26,6 @@ from presets.tuning_placement import TuningDemand, TuningPlacement, place_tuning
 Kind = Literal["inference", "tuning", "template"]
 
 Placed = Placement | TuningPlacement
-Sizes = tuple[tuple[NodeSize, Price | None], ...]
 
 EASY_NODES = 4
 """Nodes of one replica up to which a size is chosen by itself: each further one is a further stage of the pipeline,
@@ -74,6 +75,11 @@ class PlacedWorkspace:
         return self.model.need if self.model else None
 
     @property
+    def record_kind(self) -> str:
+        """What it can never become another of: inference, templates included, or tuning."""
+        return "tuning" if self.kind == "tuning" else "inference"
+
+    @property
     def per_hour(self) -> float | None:
         """Of all nodes; None: not known."""
         return None if self.price is None else self.nodes * self.price.per_hour
@@ -84,20 +90,32 @@ class PlacedWorkspace:
         return self.nodes * self.node.gpus if self.node else 0
 
 
-def plan_on_nodes(spec: Spec) -> tuple[tuple[PlacedWorkspace, ...], tuple[str, ...]]:
-    """The workspaces by name, and warnings. Raises SpecError with everything that does not fit."""
-    problems: list[Problem] = []
-    placed: list[PlacedWorkspace] = []
-    for where, workspace in zip(spec.places, spec.workspaces, strict=True):
-        found = _placed(workspace, where, spec)
-        if isinstance(found, PlacedWorkspace):
-            placed.append(found)
-        else:
-            problems += found
-    problems += overbooked([(each.place, each.node, each.nodes) for each in placed], spec.kubernetes)
+@dataclass(frozen=True, kw_only=True)
+class ClusterPlan:
+    """What plan_on_nodes decides."""
+
+    workspaces: tuple[PlacedWorkspace, ...] = ()
+    """By name."""
+    free_nodes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of existing nodes, how many of each group nobody uses."""
+    warnings: tuple[str, ...] = ()
+
+
+def plan_on_nodes(spec: Spec) -> ClusterPlan:
+    """Raises SpecError with everything that does not fit."""
+    stock = Stock(spec.kubernetes)
+    found = {
+        workspace.name: _placed(workspace, where, spec, stock)
+        for where, workspace in sorted(zip(spec.places, spec.workspaces, strict=True), key=lambda pair: pair[1].name)
+    }
+    problems = wrong_labels(spec.kubernetes)
+    for workspace in spec.workspaces:
+        one = found[workspace.name]
+        problems += one if isinstance(one, list) else []
+    problems += stock.overbooked()
     if problems:
         raise SpecError(problems, spec.stack_file)
-    ordered = sorted(placed, key=lambda each: each.name)
+    ordered = [one for one in found.values() if isinstance(one, PlacedWorkspace)]
     each_their_own = [
         warning
         for one in ordered
@@ -106,15 +124,16 @@ def plan_on_nodes(spec: Spec) -> tuple[tuple[PlacedWorkspace, ...], tuple[str, .
         )
     ]
     together = stack_warnings([(each.name, each.node, each.nodes, each.spec.resource.spot) for each in ordered], spec)
-    return tuple(ordered), (*each_their_own, *together)
+    return ClusterPlan(workspaces=tuple(ordered), free_nodes=stock.free_nodes(), warnings=(*each_their_own, *together))
 
 
-def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec) -> PlacedWorkspace | list[Problem]:
+def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) -> PlacedWorkspace | list[Problem]:
+    """Takes from the stock what it uses."""
     candidates = candidates_of(workspace, where, spec)
     if isinstance(candidates, list):
         return candidates
     if workspace.inference is not None and workspace.inference.preset is None:
-        return _template(workspace, where, candidates)
+        return _template(workspace, where, candidates, stock)
     demand = tuning_demand_of(workspace, spec) if workspace.tuning else demand_of(workspace, spec)
     if not candidates.sizes:
         return _undescribed(workspace, where, demand)
@@ -127,7 +146,9 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec) -> PlacedWorkspa
     if not fits:
         return [no_place(workspace, where, demand, misfits, elsewhere, spec.prices.currency)]
     easy = fits if candidates.asked or candidates.existing else [each for each in fits if _is_easy(each)]
-    chosen = (easy or fits)[0]
+    uses = [(each, _use(workspace, each)) for each in easy or fits]
+    chosen, use = next((pair for pair in uses if stock.has(pair[1])), uses[0])
+    stock.take(use)
     return PlacedWorkspace(
         name=workspace.name,
         kind="tuning" if workspace.tuning else "inference",
@@ -169,7 +190,9 @@ def _money(per_hour: float | None) -> float:
     return float("inf") if per_hour is None else per_hour
 
 
-def _template(workspace: WorkspaceSpec, where: Place, candidates: Candidates) -> PlacedWorkspace | list[Problem]:
+def _template(
+    workspace: WorkspaceSpec, where: Place, candidates: Candidates, stock: Stock
+) -> PlacedWorkspace | list[Problem]:
     """A pod template of the user's own: nodes and money, and nothing is known of its memory."""
     if len(candidates.sizes) > 1 and not candidates.existing:
         return [
@@ -179,8 +202,11 @@ def _template(workspace: WorkspaceSpec, where: Place, candidates: Candidates) ->
                 do="add instanceType, for example Standard_NC24ads_A100_v4",
             )
         ]
-    size, price = candidates.sizes[0] if candidates.sizes else (None, None)
+    by_money = sorted(candidates.sizes, key=lambda pair: (_money(pair[1] and pair[1].per_hour), pair[0].name))
+    size, price = by_money[0] if by_money else (None, None)
     nodes = workspace.resource.count or workspace.replicas or 1
+    if size is not None:
+        stock.take(use_of(workspace.name, size, nodes, ()))
     return PlacedWorkspace(
         name=workspace.name,
         kind="template",
@@ -220,6 +246,12 @@ def _preset_name(workspace: WorkspaceSpec) -> str:
     return workspace.inference.preset.name if workspace.inference and workspace.inference.preset else ""
 
 
+def _use(workspace: WorkspaceSpec, placement: Placed) -> Use:
+    if isinstance(placement, TuningPlacement) or placement.nodes_of_replica > 1:
+        return use_of(workspace.name, placement.node, placement.nodes, ())
+    return use_of(workspace.name, placement.node, placement.nodes, [placement.split.gpus] * placement.replicas)
+
+
 def _is_easy(placement: Placed) -> bool:
     return isinstance(placement, TuningPlacement) or placement.nodes_of_replica <= EASY_NODES
 
@@ -232,7 +264,7 @@ def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -
     wide = sum(not _is_easy(each) for each in fits)
     others = [f"{len(misfits)} cannot hold it"] if misfits else []
     unpriced = sum(each.per_hour is None for each in fits)
-    others += [f"{unpriced} have no price"] if unpriced else []
+    others += [f"{unpriced} without a price"] if unpriced else []
     others += [f"{wide} would spread a replica over more than {EASY_NODES} nodes"] if wide else []
     beside = f" ({', '.join(others)})" if others else ""
     return f"the cheapest of {len(fits) - wide or len(fits)} sizes that fit{beside}"

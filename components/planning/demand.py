@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
-
 from components.planning.config import WorkspaceSpec
-from components.planning.fields import UTILIZATION
+from components.planning.fields import TENSOR, UTILIZATION
 from components.planning.spec import Spec
+from components.planning.training_values import training_values
 from presets.placement import Demand
-from presets.tuning_placement import KAITO_RANK, TuningDemand
+from presets.tuning_placement import TuningDemand
 
 
 def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
@@ -18,7 +16,7 @@ def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
     assert inference is not None
     assert inference.preset is not None
     config = inference.config
-    share = config.vllm.get(UTILIZATION)
+    share, tensor = config.vllm.get(UTILIZATION), config.vllm.get(TENSOR)
     return Demand(
         preset=spec.models.find(inference.preset.name),
         context=config.max_context,
@@ -29,34 +27,23 @@ def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
         adapter_ranks=tuple(sorted(adapter.rank for adapter in inference.adapters)),
         replicas=workspace.replicas,
         nodes=workspace.resource.count,
+        tensor=tensor if isinstance(tensor, int) else None,
         utilization=float(share) if isinstance(share, int | float) else None,
     )
 
 
 def tuning_demand_of(workspace: WorkspaceSpec, spec: Spec) -> TuningDemand:
-    """Of a workspace that makes an adapter; keys of KAITO's training_config.yaml that memory follows from."""
+    """Of a workspace that makes an adapter."""
     tuning = workspace.tuning
     assert tuning is not None
-    lora = _section(tuning.config, "LoraConfig")
-    training = _section(tuning.config, "TrainingArguments")
-    targets = lora.get("target_modules")
-    length = training.get("max_length", training.get("max_seq_length"))
-    checkpointing = training.get("gradient_checkpointing")
+    values = training_values(tuning)
     return TuningDemand(
         preset=spec.models.find(tuning.preset.name),
         method=tuning.method,
-        rank=_whole(lora.get("r"), KAITO_RANK),
-        targets=tuple(cast("list[str]", targets)) if isinstance(targets, list) else (),
-        sequence_length=_whole(length, 0) or None,
-        batch_size=_whole(training.get("per_device_train_batch_size"), 1),
-        gradient_checkpointing=checkpointing if isinstance(checkpointing, bool) else None,
+        rank=values.rank,
+        targets=values.targets,
+        weight_bits=values.weight_bits,
+        sequence_length=values.sequence_length,
+        batch_size=values.batch_size,
+        gradient_checkpointing=values.gradient_checkpointing,
     )
-
-
-def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = config.get(name)
-    return cast("Mapping[str, Any]", section) if isinstance(section, Mapping) else {}
-
-
-def _whole(value: object, otherwise: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else otherwise

@@ -20,6 +20,9 @@ MODELS = "models"
 """Key of the validation's context: presets.catalog.Models."""
 
 
+TENSOR = "tensor-parallel-size"
+"""vLLM's argument for the number of GPUs that share each layer; the plan divides the model so."""
+
 UTILIZATION = "gpu-memory-utilization"
 """vLLM's argument for the part of a GPU's memory that it takes; the plan counts with it."""
 
@@ -69,8 +72,8 @@ def _unknown_preset(name: str, unknown: UnknownPreset) -> PydanticCustomError:
             "a repository on the hub or a directory" + (f"; nearest: {likely}" if likely else ""),
             do="correct the directory; it is looked for from where the stack's file is"
             if here
-            else f"choose a preset; or run python -m presets.add {name} where the hub can be reached, and commit what "
-            "it writes",
+            else f"choose a preset; or run python -m presets.add {name} --family where the hub can be reached, and "
+            "commit what it writes",
         )
     return refusal(
         found=f'"{name}"',

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from components.planning.config import InferenceConfig
 from components.planning.local_rules import context_limit
 from presets.catalog import Preset
+from presets.engines import engine_facts
 from presets.memory import (
     CPU_PROCESSES_BYTES,
-    GPU_PROCESS_BYTES,
+    GIB,
     MACHINE_RESERVE_BYTES,
     MemoryNeed,
     gib,
@@ -17,9 +18,9 @@ from presets.memory import (
     logits_bytes,
     weights_bytes,
 )
+from presets.placement import DEFAULT_CONTEXT
 from presets.serve_config import Dtype
 
-DEFAULT_CONTEXT = 2048
 DEFAULT_SEQUENCES = 32
 DEFAULT_DTYPE: Dtype = "bfloat16"
 
@@ -109,7 +110,7 @@ def size(preset: Preset, config: InferenceConfig, replicas: int, machine: Machin
 
 
 def _need(preset: Preset, dtype: Dtype, context: int, sequences: int, machine: Machine) -> MemoryNeed:
-    processes = GPU_PROCESS_BYTES if machine.gpus else CPU_PROCESSES_BYTES
+    processes = round(engine_facts("transformers").runtime_gib * GIB) if machine.gpus else CPU_PROCESSES_BYTES
     return MemoryNeed(
         weights=weights_bytes(preset, dtype),
         kv_cache=sequences * kv_cache_bytes(preset.shape, context, dtype),

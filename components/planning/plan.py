@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.planning.candidates import free_nodes
-from components.planning.cluster_plan import PlacedWorkspace, plan_on_nodes
+from components.planning.cluster_plan import ClusterPlan, PlacedWorkspace, plan_on_nodes
 from components.planning.config import RaySpec, Target
 from components.planning.errors import SpecError
 from components.planning.local_plan import WorkspacePlan, plan_locally
@@ -61,20 +60,21 @@ def make_plan(spec: Spec, machine: Machine, *, code_version: str) -> Plan:
     code_version: digest of the serving code, so that new code replaces the replicas.
     """
     workspaces: tuple[WorkspacePlan, ...] = ()
-    placed: tuple[PlacedWorkspace, ...] = ()
+    on_nodes = ClusterPlan()
     if spec.target == "local":
         workspaces, warnings = plan_locally(spec, machine, code_version=code_version)
     else:
-        placed, warnings = plan_on_nodes(spec)
+        on_nodes = plan_on_nodes(spec)
+        warnings = on_nodes.warnings
     return Plan(
         target=spec.target,
         machine=machine,
         workspaces=workspaces,
-        placed=placed,
+        placed=on_nodes.workspaces,
         lists_workspaces=spec.lists_workspaces,
         ray=spec.ray,
         region=spec.region,
         prices=spec.prices,
-        free_nodes=free_nodes([(each.node, each.nodes) for each in placed], spec.kubernetes),
+        free_nodes=on_nodes.free_nodes,
         warnings=(*spec.warnings, *warnings),
     )

@@ -37,8 +37,13 @@ def preview(plan: Plan, before: Before, *, stack: str) -> Report:
 def _changes(plan: Plan, before: Before) -> dict[str, str]:
     if plan.target == "local":
         here = changes(plan.workspaces, before.applications, before.drift, before.restart)
-        elsewhere = before.records.keys() - before.applications.keys() - here.keys()
-        return here | {name: f"delete on {before.records[name].get('target')}" for name in elsewhere}
+        moved = {
+            name: record.get("target") for name, record in before.records.items() if name not in before.applications
+        }
+        return here | {
+            name: f"create on local, delete on {target}" if name in here else f"delete on {target}"
+            for name, target in moved.items()
+        }
     return cluster_changes(
         plan.placed,
         before.records,

@@ -24,18 +24,19 @@ def local_record(workspace: WorkspacePlan) -> Record:
     return {"name": workspace.name, "target": "local", "kind": "inference", "preset": workspace.preset, "perHour": 0.0}
 
 
-def placed_record(workspace: PlacedWorkspace, target: str) -> Record:
+def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Record:
     """Of a workspace on nodes; keys are those of components.planning.change_rules, and what identifies it."""
     spec = workspace.spec
     record: Record = {
         "name": workspace.name,
         "target": target,
-        "kind": "tuning" if workspace.kind == "tuning" else "inference",
+        "kind": workspace.record_kind,
         "preset": workspace.preset,
         "replicas": workspace.replicas,
         "instanceType": workspace.node.size_name if workspace.node else "",
         "nodes": workspace.nodes,
         "perHour": workspace.per_hour,
+        "currency": currency,
         "spot": spec.resource.spot,
         "labelSelector": _plain(spec.resource.label_selector),
         "preferredNodes": list(spec.resource.preferred_nodes),
@@ -59,9 +60,10 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
         "quantization": config.quantization,
         "sampling": _plain(config.sampling),
         "maxWaitingRequests": config.max_waiting_requests,
-        "vllm": dict(sorted(config.vllm.items())),
+        "vllm": _digest(dict(config.vllm)) if config.vllm else None,
         "template": _digest(inference.template),
-        "adapters": [_plain(adapter) for adapter in inference.adapters],
+        "adapters": sorted((_plain(adapter) for adapter in inference.adapters), key=canonical_json),
+        "modelAccessSecret": options and options.model_access_secret,
     }
     if isinstance(workspace.model, Placement):
         load, split = workspace.model.load, workspace.model.split
@@ -77,6 +79,8 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
 
 def _tuning(tuning: TuningSpec) -> Record:
     return {
+        "weights": tuning.preset.preset_options.weights,
+        "modelAccessSecret": tuning.preset.preset_options.model_access_secret,
         "method": tuning.method,
         "tuning config": _digest(tuning.config),
         "input": _digest(_plain(tuning.input)),

@@ -17,7 +17,7 @@ from components.planning.plan import Plan
 from components.planning.record import Record
 from presets.memory import gib
 from presets.placement import Placement
-from presets.throughput import per_million_tokens
+from presets.throughput import tokens_per_second
 from presets.tuning_placement import TuningPlacement
 
 FORMAT = 1
@@ -79,9 +79,10 @@ class Report:
     workspaces: tuple[Row, ...]
     per_hour: float
     per_month: float
-    deployed_per_hour: float
-    difference_per_hour: float
-    difference_per_month: float
+    deployed_per_hour: float | None
+    """None, as the differences then are, where it was counted in another currency."""
+    difference_per_hour: float | None
+    difference_per_month: float | None
     unpriced: tuple[str, ...]
     machine_memory: Memory | None
     warnings: tuple[str, ...]
@@ -114,7 +115,7 @@ def make_report(
     rows |= {name: Row(name=name) for name in changes.keys() - rows.keys()}
     ordered = tuple(replace(rows[name], change=changes.get(name, DELETE)) for name in sorted(rows))
     now = sum(row.per_hour or 0.0 for row in ordered)
-    before = sum(_hourly(record) for record in (deployed or {}).values())
+    before = _deployed_per_hour(deployed or {}, plan.prices.currency)
     return Report(
         format=FORMAT,
         stack=stack,
@@ -126,17 +127,20 @@ def make_report(
         per_hour=now,
         per_month=month(now) or 0.0,
         deployed_per_hour=before,
-        difference_per_hour=now - before,
-        difference_per_month=month(now - before) or 0.0,
+        difference_per_hour=None if before is None else now - before,
+        difference_per_month=None if before is None else month(now - before),
         unpriced=tuple(each.name for each in plan.placed if each.price is None),
         machine_memory=_machine_memory(plan),
         warnings=plan.warnings,
     )
 
 
-def _hourly(record: Record) -> float:
-    value = record.get("perHour")
-    return float(value) if isinstance(value, int | float) else 0.0
+def _deployed_per_hour(deployed: Mapping[str, Record], currency: str) -> float | None:
+    sums = {name: record.get("perHour") for name, record in deployed.items()}
+    paid = {name: value for name, value in sums.items() if isinstance(value, int | float) and value}
+    if any(deployed[name].get("currency", currency) != currency for name in paid):
+        return None
+    return float(sum(paid.values()))
 
 
 def _local_rows(plan: Plan, serve_port: int | None) -> list[Row]:
@@ -212,10 +216,17 @@ def _of_service(row: Row, workspace: PlacedWorkspace, model: Placement) -> Row:
         dtype=load.dtype if load.quantization is None else f"{load.quantization}, {load.dtype}",
         context=load.context,
         sequences=load.sequences,
-        per_million_tokens=per_million_tokens(
-            workspace.preset, model.node.gpu.name, model.split.gpus, model.replicas, workspace.per_hour
-        ),
+        per_million_tokens=_per_million_tokens(workspace, model),
     )
+
+
+def _per_million_tokens(workspace: PlacedWorkspace, model: Placement) -> float | None:
+    """Money for a million generated tokens of a service that is always busy."""
+    load, hourly = model.load, workspace.per_hour
+    if load.quantization is not None or load.dtype != "bfloat16" or hourly is None:
+        return None
+    known = tokens_per_second(workspace.preset, model.node.gpu.name, model.split.gpus, load.engine)
+    return None if known is None else hourly / (known * model.replicas * 3600 / 1e6)
 
 
 def _parallelism(model: Placement) -> str:

@@ -78,6 +78,8 @@ class Spec:
     workspaces: tuple[WorkspaceSpec, ...]
     places: tuple[Place, ...]
     """Where each workspace stands."""
+    given: frozenset[str]
+    """Keys of the config that have a value."""
     lists_workspaces: bool
     """Whether the config says which workspaces there are, be it none."""
     ray: RaySpec
@@ -105,18 +107,20 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     items = _items(raw.workspaces, problems)
     manifests = _manifests(raw.manifests, around, kubernetes, problems)
     items += [(each.place, each.raw) for each in manifests.workspaces]
-    parsed = [(place, _workspace(item, place, target, around.models, problems)) for place, item in items]
+    parsed = [(place, _workspace(item, place, target, around.models)) for place, item in items]
+    problems += [problem for _, (_, found) in parsed for problem in found]
     problems += same_names(items)
     region = _region(raw.region, problems)
     prices = _prices(raw.prices, region, around, problems)
     ray = _part(raw.ray, RaySpec, "modelyard:ray", problems)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
-    known = [(place, workspace) for place, workspace in parsed if workspace is not None]
+    known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
     spec = Spec(
         stack_file=stack_file,
         target=target,
         workspaces=tuple(workspace for _, workspace in known),
         places=tuple(place for place, _ in known),
+        given=frozenset(key for key in KEYS if getattr(raw, key) is not None),
         lists_workspaces=raw.workspaces is not None or raw.manifests is not None,
         ray=ray,
         kubernetes=kubernetes,
@@ -177,20 +181,17 @@ def _manifests(raw: object, around: Surroundings, kubernetes: KubernetesSpec, pr
     return read
 
 
-def _workspace(
-    raw: object, place: Place, target: Target, models: Models, problems: list[Problem]
-) -> WorkspaceSpec | None:
-    if isinstance(raw, Mapping):
-        problems += either_or(cast("Mapping[str, Any]", raw), place)
+def _workspace(raw: object, place: Place, target: Target, models: Models) -> tuple[WorkspaceSpec | None, list[Problem]]:
+    """The workspace as far as it can be read, and what is wrong with it: one that has a problem is not planned."""
+    problems = either_or(cast("Mapping[str, Any]", raw), place) if isinstance(raw, Mapping) else []
     try:
         workspace = WorkspaceSpec.model_validate(raw, context={MODELS: models})
     except ValidationError as error:
-        problems += explain(error, WorkspaceSpec, place, skip=REPORTED_HERE)
-        return None
+        return None, problems + explain(error, WorkspaceSpec, place, skip=REPORTED_HERE)
     problems += between_fields(workspace, place, models)
     if target == "local":
         problems += not_on_this_machine(workspace, place, models)
-    return workspace
+    return workspace, problems
 
 
 def _region(raw: object, problems: list[Problem]) -> str:

@@ -163,7 +163,9 @@ def money_lines(report: Report) -> list[str]:
     if report.unpriced:
         lines.append(f"not in the total, because no price is known: {nameless}")
     change, by_month = report.difference_per_hour, report.difference_per_month
-    if abs(change) < 0.005:
+    if change is None or by_month is None:
+        lines.append("what is deployed was counted in another currency, so the difference is not known")
+    elif abs(change) < 0.005:
         lines.append("the same as what is deployed")
     else:
         word = "more" if change > 0 else "less"

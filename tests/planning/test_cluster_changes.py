@@ -38,7 +38,9 @@ def stack(*fields: str, more: str = "") -> Plan:
 
 def records(plan: Plan) -> dict[str, Record]:
     """As they come back from a state: through JSON."""
-    return json.loads(json.dumps({each.name: placed_record(each, plan.target) for each in plan.placed}))
+    return json.loads(
+        json.dumps({each.name: placed_record(each, plan.target, plan.prices.currency) for each in plan.placed})
+    )
 
 
 def change(before: Plan, after: Plan) -> str:

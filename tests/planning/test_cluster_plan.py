@@ -140,6 +140,72 @@ def test_the_part_of_the_memory_that_vllm_is_given_is_what_is_planned_with() -> 
     assert wrong.path == "modelyard:workspaces[0].inference.config.vllm.gpu-memory-utilization"
 
 
+def test_a_tensor_parallel_size_that_is_asked_for_is_used_or_refused_with_those_that_there_are() -> None:
+    on = "instanceType: Standard_NC96ads_A100_v4"
+    two = only(served("llama-3.1-8b-instruct", config="vllm: {tensor-parallel-size: 2}", resource=on))
+    assert isinstance(two.model, Placement)
+    assert (two.model.split.tensor, two.replicas) == (2, 2)
+    three = problem_of(served("llama-3.1-8b-instruct", config="vllm: {tensor-parallel-size: 3}", resource=on))
+    assert "tensor parallel size 3 is asked for" in three.allowed
+    assert "can have 1, 2, 4" in three.allowed
+
+
+@pytest.mark.parametrize(
+    ("argument", "do"),
+    [
+        ("max-model-len: 4096", "write inference.config.maxContext instead"),
+        ("max_num_seqs: 4", "write inference.config.maxSequences instead"),
+        ("pipeline-parallel-size: 2", "remove it; the plan says what it will be"),
+        ("enforce_eager: true", "write enforce-eager"),
+        ("api-key: sk-1", "remove it; a token for the hub is named by preset.presetOptions.modelAccessSecret"),
+    ],
+)
+def test_an_argument_of_vllm_that_would_contradict_the_plan_is_refused(argument: str, do: str) -> None:
+    problem = problem_of(served("phi-4", config=f"vllm: {{{argument}}}"))
+    assert problem.do == do
+    assert "sk-1" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "words"),
+    [
+        ("LoraConfig: {r: '64'}", "LoraConfig.r", '"64"'),
+        (
+            "LoraConfig: {target_modules: [foo]}",
+            "LoraConfig.target_modules",
+            "no projection that adapters are known for",
+        ),
+        ("LoraConfig: {target_modules: [q_a_proj]}", "LoraConfig.target_modules", "no layer has a q_a_proj"),
+        ("LoraConfig: {target_modules: [1]}", "LoraConfig.target_modules", "a list of modules' names"),
+        ("TrainingArguments: {max_length: 5000}", "TrainingArguments.max_length", "from 1 to 4096"),
+        ("TrainingArguments: {gradient_checkpointing: 1}", "TrainingArguments.gradient_checkpointing", "true or false"),
+    ],
+)
+def test_a_value_of_a_tuning_that_memory_follows_from_is_read_or_refused(config: str, path: str, words: str) -> None:
+    problem = problem_of(f"target: aks\nworkspaces:\n  - name: tune{TUNING}      config: {{{config}}}")
+    assert problem.path == f"modelyard:workspaces[0].tuning.config.{path}"
+    assert words in f"{problem.found} {problem.allowed}"
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.parametrize("preset", sorted(catalog()))
+def test_every_preset_is_tuned_or_refused_in_words(preset: str, method: str) -> None:
+    text = f"target: aks\nworkspaces:\n  - name: tune{TUNING}".replace("qlora", method).replace(
+        "phi-3-mini-4k-instruct", preset
+    )
+    plan = planned(yaml.safe_load(text))
+    assert isinstance(plan, str) or plan.placed[0].model is not None
+
+
+def test_weights_in_8_bits_need_more_than_in_4() -> None:
+    text = f"target: aks\nworkspaces:\n  - name: tune\n    resource: {{instanceType: Standard_NC24ads_A100_v4}}{TUNING}"
+    four = only(text)
+    eight = only(f"{text}      config: {{QuantizationConfig: {{load_in_8bit: true}}}}")
+    assert isinstance(four.model, TuningPlacement)
+    assert isinstance(eight.model, TuningPlacement)
+    assert eight.model.need.parts()["weights"] > 1.5 * four.model.need.parts()["weights"]
+
+
 def test_all_that_is_wrong_comes_at_once_whether_it_is_a_word_or_the_memory() -> None:
     text = served("phi-4", resource="instanceType: Standard_NC6s_v3") + "\n  - name: other\n    inferenz: {}"
     with pytest.raises(SpecError) as refused:
@@ -184,8 +250,53 @@ def test_existing_nodes_are_not_promised_twice() -> None:
         f"  - name: chat-{number}\n    inference: {{preset: {{name: phi-4}}}}\n    replicas: 8\n" for number in range(3)
     )
     problem = problem_of(f"target: kubernetes\nworkspaces:\n{lines}{BIG_NODES}")
-    assert problem.found == "3 nodes needed: chat-0 1, chat-1 1, chat-2 1"
-    assert problem.allowed.startswith("2:")
+    assert problem.found == "24 GPUs needed: chat-0 8, chat-1 8, chat-2 8"
+    assert problem.allowed == "16: as many as 2 of these nodes have"
+
+
+def on_existing(groups: str, *workspaces: str) -> str:
+    lines = "\n".join(f"  - {{name: w{number}, {fields}}}" for number, fields in enumerate(workspaces))
+    return f"target: kubernetes\nkubernetes: {{nodes: existing, existing: [{groups}]}}\nworkspaces:\n{lines}"
+
+
+A100_LABELS = "nvidia.com/gpu.product: NVIDIA-A100-SXM4-80GB, nvidia.com/gpu.memory: '81920'"
+PHI_MINI = "inference: {preset: {name: phi-3-mini-4k-instruct}}"
+EIGHT = (
+    f"{{labels: {{{A100_LABELS}, nvidia.com/gpu.count: '8', "
+    "nvidia.com/gpu.compute.major: '8', nvidia.com/gpu.compute.minor: '0'}}"
+)
+SLICED = (
+    f"{{labels: {{{A100_LABELS}, nvidia.com/gpu.count: '1', "
+    "nvidia.com/mig-2g.20gb.count: '3', nvidia.com/mig-2g.20gb.memory: '19968'}}"
+)
+
+
+def test_workspaces_share_a_node_whose_gpus_suffice_for_both() -> None:
+    half = f"{PHI_MINI}, resource: {{partition: {{mode: accelerator, count: 4}}}}"
+    assert len(plan_of(on_existing(EIGHT, half, half)).placed) == 2
+    assert "12 GPUs needed" in problem_of(on_existing(EIGHT, half, half, half)).found
+    two = f"{PHI_MINI}, replicas: 3"
+    assert len(plan_of(on_existing(EIGHT, two, two)).placed) == 2
+    slice_each = f"{PHI_MINI}, replicas: 1, resource: {{partition: {{mode: mig, profile: 2g.20gb}}}}"
+    assert len(plan_of(on_existing(SLICED, slice_each, slice_each)).placed) == 2
+    assert "4 slices 2g.20gb needed" in problem_of(on_existing(SLICED, *[slice_each] * 4)).found
+
+
+def test_a_workspace_takes_the_group_that_has_room_and_can_serve_it() -> None:
+    one = f"{PHI_MINI}, replicas: 8"
+    groups = [each.node.size_name for each in plan_of(on_existing(f"{EIGHT}, {EIGHT}", one, one)).placed if each.node]
+    assert groups == ["NVIDIA-A100-SXM4-80GB [group 1]", "NVIDIA-A100-SXM4-80GB [group 2]"]
+    mig = f"{PHI_MINI}, replicas: 1, resource: {{partition: {{mode: mig, profile: 2g.20gb}}}}"
+    (placed,) = plan_of(on_existing(f"{EIGHT}, {SLICED}", mig)).placed
+    assert placed.node is not None
+    assert placed.node.size_name.endswith("[group 2]")
+    assert problem_of(on_existing(EIGHT, mig)).path == "modelyard:workspaces[0].resource.partition.profile"
+
+
+def test_labels_that_cannot_be_read_are_told_once() -> None:
+    problem = problem_of(on_existing("{labels: {pool: a}}", PHI_MINI, PHI_MINI))
+    assert problem.path == "modelyard:kubernetes.existing[0].labels"
+    assert "nvidia.com/gpu.product" in problem.allowed
 
 
 def test_existing_nodes_that_nobody_described_are_planned_without_figures() -> None:

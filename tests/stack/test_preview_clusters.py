@@ -116,7 +116,7 @@ def test_everything_that_is_wrong_is_told_at_once_in_the_manifests_too(idle_yard
 
 def test_a_preview_says_what_changes_and_what_it_costs_more_than_what_is_deployed(idle_yard: Yard) -> None:
     plan = plan_of(PHI_4)
-    deployed(idle_yard, {each.name: placed_record(each, plan.target) for each in plan.placed})
+    deployed(idle_yard, {each.name: placed_record(each, plan.target, plan.prices.currency) for each in plan.placed})
     idle_yard.configure(workspace("chat", "phi-4", resource=A100), target="aks")
     same = idle_yard.pulumi("preview").expect().text
     assert "no change" in same, same

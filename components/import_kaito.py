@@ -11,10 +11,13 @@ from typing import Any
 import yaml
 
 from components.manifest_files import manifest_files
+from components.model_facts import MODELS_CACHE, described
 from components.planning.errors import SpecError
 from components.planning.kaito.documents import ManifestFile
+from components.planning.kaito.names import preset_names
 from components.planning.kaito.read import read_manifests
 from components.planning.spec import RawConfig, Surroundings, parse_spec
+from presets.catalog import Models
 
 _TARGET = "# kubernetes: a cluster that is there; aks: one that is made; local: this machine"
 
@@ -43,8 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{pattern}: no such file; name a YAML file, a folder, or a glob in quotes\n")
             return 1
         files |= {file.path: file for file in found}
+    manifests = tuple(files.values())
+    models = Models(*described(preset_names(manifests), folder=MODELS_CACHE, report=_say))
     try:
-        text, warnings = imported(tuple(files.values()), existing_nodes=given.existing_nodes)
+        text, warnings = imported(manifests, existing_nodes=given.existing_nodes, models=models)
     except SpecError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -53,8 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def imported(files: Sequence[ManifestFile], *, existing_nodes: bool) -> tuple[str, tuple[str, ...]]:
-    """The stack config that means the same as the manifests, and the warnings.
+def _say(sentence: str) -> None:
+    """As a comment: standard output and standard error may go into one file of YAML."""
+    sys.stderr.write(f"# {sentence}\n")
+
+
+def imported(files: Sequence[ManifestFile], *, existing_nodes: bool, models: Models) -> tuple[str, tuple[str, ...]]:
+    """The stack config that means the same as the manifests, and the warnings. models: those beyond the catalogue.
 
     Raises SpecError with every problem, also those that manifests and the stack's own workspaces have in common.
     """
@@ -69,9 +79,9 @@ def imported(files: Sequence[ManifestFile], *, existing_nodes: bool) -> tuple[st
             manifests=[file.path for file in files],
         ),
         stack_file=names,
-        around=Surroundings(manifests={file.path: (file,) for file in files}),
+        around=Surroundings(manifests={file.path: (file,) for file in files}, models=models),
     )
-    manifests = read_manifests(files, existing_nodes=existing_nodes)
+    manifests = read_manifests(files, existing_nodes=existing_nodes, models=models)
     config["modelyard:workspaces"] = [workspace.raw for workspace in manifests.workspaces]
     first, *rest = yaml.dump({"config": config}, Dumper=_Dumper, sort_keys=False, width=120).splitlines()
     head = [f"# From {names}: put this into Pulumi.STACK.yaml.", first, f"  {_TARGET}"]

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from presets.catalog import Preset, UnknownPreset, preset_name
-from presets.draft import DraftError
-from presets.entry_yaml import entry, read
-from presets.hub_files import from_hub, from_hub_cache
-from presets.repository_files import FactsError, directory_of, from_directory, repository_of
+from presets.drafting.draft import DraftError
+from presets.drafting.entry_yaml import entry, read
+from presets.drafting.hub_files import from_hub, from_hub_cache
+from presets.drafting.repository_files import FactsError, directory_of, from_directory, repository_of
+
+MODELS_CACHE = Path(".modelyard") / "models"
+"""Where facts are kept, from the folder of the stack's file."""
 
 
 def described(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from components.manifest_files import manifest_files
-from components.model_facts import described
-from components.planning.kaito.read import ManifestFile, read_manifests
+from components.model_facts import MODELS_CACHE, described
+from components.planning.kaito.names import preset_names
 from components.planning.spec import RawConfig, Surroundings
 from presets.catalog import Models
-
-MODELS_CACHE = Path(".modelyard") / "models"
 
 
 def read_surroundings(raw: RawConfig, folder: Path, say: Callable[[str], None]) -> Surroundings:
@@ -24,7 +22,8 @@ def read_surroundings(raw: RawConfig, folder: Path, say: Callable[[str], None]) 
     """
     manifests = {pattern: manifest_files(pattern, folder=folder) for pattern in _texts(raw.manifests)}
     prices, price_error = _price_file(raw.prices, folder)
-    names = sorted({*_names_in(raw.workspaces), *_names_in_manifests(manifests)})
+    files = {file.path: file for found in manifests.values() for file in found}
+    names = {*_names_in(raw.workspaces), *preset_names(tuple(files.values()))}
     presets, failures = described(names, folder=folder / MODELS_CACHE, report=say)
     return Surroundings(
         manifests=manifests,
@@ -62,9 +61,3 @@ def _names_in(workspaces: object) -> Iterator[str]:
                 value = cast("Mapping[str, object]", value).get(key) if isinstance(value, Mapping) else None
             if isinstance(value, str):
                 yield value
-
-
-def _names_in_manifests(manifests: Mapping[str, tuple[ManifestFile, ...]]) -> Iterable[str]:
-    files = {file.path: file for found in manifests.values() for file in found}
-    read = read_manifests([files[path] for path in sorted(files)], existing_nodes=False)
-    return _names_in([workspace.raw for workspace in read.workspaces])

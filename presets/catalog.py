@@ -155,7 +155,7 @@ def preset_name(name: str) -> str:
     >>> preset_name("microsoft/Phi-3-mini-4k-instruct")
     'phi-3-mini-4k-instruct'
     """
-    found = _names().get(name.lower())
+    found = _names().get(name.lower().removeprefix("hf:").removesuffix("@main"))
     if found is None:
         raise UnknownPreset(name)
     return found

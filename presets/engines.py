@@ -27,12 +27,15 @@ class EngineFacts(Fact):
     """Part of a GPU's usable memory that is planned for."""
     runtime_gib: float = Field(gt=0)
     """On every GPU, whatever the model: context, communication, workspaces, graphs."""
+    load_quantizations: Annotated[tuple[LoadQuantization, ...], BeforeValidator(as_tuple)]
+    """That it can apply to weights published in 16 bits."""
     architectures: Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
     """That it serves; empty: not listed here."""
 
 
 class _Facts(Fact):
     engines: dict[EngineName, EngineFacts]
+    sparse_attention: float
     dtypes: dict[Dtype, float]
     quantizations: dict[str, float]
 
@@ -56,9 +59,11 @@ def default_dtype(gpu: GpuModel) -> Dtype:
     return "bfloat16" if gpu.compute_capability >= _facts().dtypes["bfloat16"] else "float16"
 
 
-def default_engine(gpu: GpuModel) -> EngineName:
-    """vllm where the GPU can, otherwise transformers."""
-    return "vllm" if gpu.compute_capability >= engine_facts("vllm").compute_capability else "transformers"
+def default_engine(gpu: GpuModel, quantization: LoadQuantization | None = None) -> EngineName:
+    """vllm where it and the GPU can, otherwise transformers."""
+    vllm = engine_facts("vllm")
+    loads = quantization is None or quantization in vllm.load_quantizations
+    return "vllm" if loads and gpu.compute_capability >= vllm.compute_capability else "transformers"
 
 
 def gpu_forbids(preset: Preset, gpu: GpuModel, dtype: Dtype, quantization: LoadQuantization | None) -> str:
@@ -72,6 +77,8 @@ def gpu_forbids(preset: Preset, gpu: GpuModel, dtype: Dtype, quantization: LoadQ
     least = _facts().quantizations.get(method, 0.0) if method else 0.0
     if gpu.compute_capability < least:
         return f"{has}, and weights in {method} need {least} or more"
+    if preset.shape.is_sparse and gpu.compute_capability < _facts().sparse_attention:
+        return f"{has}, and attention over tokens that an indexer chooses needs {_facts().sparse_attention} or more"
     if dtype == "float16" and not preset.float16:
         return f"{preset.repository.name} overflows float16, and {has}: bfloat16 needs {_facts().dtypes['bfloat16']}"
     return ""
@@ -87,6 +94,8 @@ def forbidden(
     if gpu.compute_capability < facts.compute_capability:
         has = f"{gpu.name} has compute capability {gpu.compute_capability}"
         return f"{has}, and {engine} needs {facts.compute_capability} or more"
+    if quantization is not None and quantization not in facts.load_quantizations:
+        return f"{engine} does not make {quantization} of weights when it loads them"
     if facts.architectures and preset.architecture not in facts.architectures:
         return f"engine {engine} does not serve {preset.architecture}"
     return ""

@@ -118,7 +118,7 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
 
     trusting: take the first way to divide the model although memory does not suffice by this arithmetic.
     """
-    engine = demand.engine or default_engine(node.gpu)
+    engine = demand.engine or default_engine(node.gpu, demand.quantization)
     dtype = demand.dtype or default_dtype(node.gpu)
     reason = forbidden(demand.preset, node.gpu, engine, dtype, demand.quantization)
     if reason:
@@ -156,24 +156,24 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
         need=need_of_gpu(stretched, split),
         room=room,
         price=price,
-        binding=why or _limit(stretched, demand),
+        binding="" if trusting else why or _limit(stretched, demand),
     )
 
 
 def _first_fit(load: Load, node: NodeSize, *, trusting: bool) -> tuple[int, Split, str] | Misfit:
     """Nodes of one replica, its division, and what kept it from being smaller; the smallest that fits."""
     room, most = room_of_gpu(node.gpu, load.engine, load.utilization), most_gpus(load.engine, node)
-    too_small = ""
+    smaller: list[tuple[int, str]] = []
     least: MemoryNeed | None = None
     for nodes in range(1, MOST_NODES + 1):
         for split in splits(load.preset, load.engine, node, nodes, load.tensor):
             need = need_of_gpu(load, split)
             if need.total <= room or trusting:
-                return nodes, split if nodes > 1 else _widened(load, node, split, room), too_small
-            least = need
-            too_small = (
-                f"{_largest(need)}: on {_on(node, split, nodes)} a GPU would need {need}, and has {gib(room)} GiB"
-            )
+                why = [text for gpus, text in smaller if gpus < split.gpus][-1:]
+                return nodes, split if nodes > 1 else _widened(load, node, split, room), "".join(why)
+            least, where = need, _on(node, split, nodes)
+            text = f"{_largest(need)}: on {where} a GPU would need {need}, and has {gib(room)} GiB"
+            smaller.append((split.gpus, text))
         if node.gpus * (nodes + 1) > most:
             break
     if least is None:

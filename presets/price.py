@@ -12,7 +12,7 @@ from presets.facts import Fact, read_facts
 from presets.node_sizes import GPUS, NodeSize
 from presets.own_prices import OwnPrices, PriceFileError, PriceProblem, SizePrice, read_own_prices
 
-__all__ = ["HOURS_PER_MONTH", "Price", "PriceFileError", "PriceProblem", "Prices", "list_prices"]
+__all__ = ["HOURS_PER_MONTH", "Price", "PriceFileError", "PriceProblem", "Prices", "known_regions", "list_prices"]
 
 HOURS_PER_MONTH = 730
 """Hours that a month of the price calculators of Azure and AWS has: 365 days of 24 hours, divided by 12."""
@@ -47,7 +47,8 @@ class Prices:
 
     currency: str
     region: str
-    _factor: float | None = field(default=None, repr=False)
+    factor: float | None = field(default=None, repr=False)
+    """What list prices are multiplied by; None: nothing."""
     _own: OwnPrices | None = field(default=None, repr=False)
     _own_name: str = field(default="", repr=False)
 
@@ -81,8 +82,8 @@ class Prices:
             price = catalog.regions.get(region, {}).get(node.size_name, SizePrice())
             if price.list is not None:
                 where = f", {region}" if region == self.region else f" of {region}"
-                by = "" if self._factor is None else f" x {self._factor:g}"
-                return _price(price, self._factor or 1, spot, suffix=f"{where}, {catalog.date}{by}")
+                by = "" if self.factor is None else f" x {self.factor:g}"
+                return _price(price, self.factor or 1, spot, suffix=f"{where}, {catalog.date}{by}")
         return None
 
 
@@ -105,9 +106,14 @@ def list_prices(
         raise ValueError(f"a factor of {factor} makes no price; it must be a number above 0")
     region = region.lower().replace(" ", "")
     if own is None:
-        return Prices(currency=LIST_CURRENCY, region=region, _factor=factor)
+        return Prices(currency=LIST_CURRENCY, region=region, factor=factor)
     prices = read_own_prices(own, own_name)
     return Prices(prices.currency, region, prices.region_factor if factor is None else factor, prices, own_name)
+
+
+def known_regions() -> tuple[str, ...]:
+    """The regions that the price list has, by name. Of any other nobody knows prices and which sizes it offers."""
+    return tuple(sorted(_catalog().regions))
 
 
 def _price(price: SizePrice, factor: float, spot: bool, *, own: str = "", suffix: str = "") -> Price | None:

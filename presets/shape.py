@@ -94,6 +94,11 @@ class ModelShape(Fact):
         return sum(group.count for group in self.layers)
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether attention looks at tokens that an indexer chooses, or at compressed ones."""
+        return any(group.index_bytes or group.compression > 1 for group in self.layers)
+
+    @property
     def embedding_parameters(self) -> int:
         """Of the input embedding, and of the output layer where it has weights of its own; never quantized."""
         return self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)

@@ -10,6 +10,9 @@ from pydantic import Field, TypeAdapter
 from presets.engines import EngineName
 from presets.facts import Fact, read_facts
 
+BUSY_SEQUENCES = 64
+"""Requests at the same time that the throughputs were measured with; fewer generate less."""
+
 _FILE = Path(__file__).parent / "throughput.yaml"
 
 

@@ -42,7 +42,7 @@ def refused_changes(placed: tuple[PlacedWorkspace, ...], deployed: Mapping[str, 
             do=f"give the new one another name, for example {each.name}-2; or remove it, update, and add it again",
         )
         for each in placed
-        if each.name in deployed and deployed[each.name].get("kind") != each.record_kind
+        if each.name in deployed and deployed[each.name].get("kind", each.record_kind) != each.record_kind
     ]
 
 

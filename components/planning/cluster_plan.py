@@ -149,6 +149,9 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) ->
     uses = [(each, _use(workspace, each)) for each in easy or fits]
     chosen, use = next((pair for pair in uses if stock.has(pair[1])), uses[0])
     stock.take(use)
+    if not isinstance(demand, TuningDemand) and demand.nodes is not None:
+        # The number of nodes was meant for one size; of another, as many as the same replicas need.
+        elsewhere, too_small = _ranked(replace(free, replicas=chosen.replicas), candidates.others)
     return PlacedWorkspace(
         name=workspace.name,
         kind="tuning" if workspace.tuning else "inference",
@@ -272,7 +275,8 @@ def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -
 
 def _alternatives(chosen: Placed, fits: list[Placed], misfits: list[Misfit]) -> tuple[Alternative, ...]:
     """The nearest cheaper size and why it does not do, then the next ones that would, by money."""
-    cheaper = [each for each in misfits if each.price and each.price.per_hour < _money(chosen.per_hour)]
+    paid = 0.0 if chosen.per_hour is None else chosen.per_hour / chosen.replicas
+    cheaper = [each for each in misfits if each.price and each.price.per_hour < paid]
     named = [
         Alternative(size=each.node.name, nodes=1, per_hour=each.price and each.price.per_hour, reason=each.reason)
         for each in cheaper[-1:]

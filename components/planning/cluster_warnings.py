@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 
+from components.planning.cluster_ignored import ignored_fields, ignored_keys, options_of
 from components.planning.config import WorkspaceSpec
 from components.planning.spec import Spec
 from presets.catalog import Preset
 from presets.licenses import license_terms
 from presets.node_sizes import NodeSize
 from presets.placement import Placement
-from presets.price import Price
+from presets.price import BASE_REGION, Price, known_regions
 from presets.tuning_placement import TuningPlacement
+from presets.weights_source import parse_weights_source
+
+_MISSPELT = 0.82
+"""How alike (difflib's ratio) an unknown region and a known one are where one is the other misspelt: eatsus has 0.83 in
+common with eastus, eastasia, which is a region of its own, 0.71."""
 
 
 def workspace_warnings(
@@ -29,6 +36,7 @@ def workspace_warnings(
         *(_of_model(workspace, facts, preset) if facts else ()),
         *(_of_node(workspace, node, price, spec) if node else ()),
         *(_of_placement(workspace, model, preset) if model else ()),
+        *ignored_fields(workspace, facts, model, spec),
     ]
     if node is None:
         found.append(
@@ -39,8 +47,8 @@ def workspace_warnings(
 
 
 def _of_model(workspace: WorkspaceSpec, facts: Preset, preset: str) -> Iterator[str]:
-    chosen = workspace.tuning.preset if workspace.tuning else workspace.inference and workspace.inference.preset
-    if facts.repository.gated and not (chosen and chosen.preset_options.model_access_secret):
+    options = options_of(workspace)
+    if facts.repository.gated and not options.model_access_secret:
         yield (
             f"{facts.repository.name} is gated, and presetOptions.modelAccessSecret names no Secret with an HF_TOKEN: "
             "the download would be refused"
@@ -50,6 +58,16 @@ def _of_model(workspace: WorkspaceSpec, facts: Preset, preset: str) -> Iterator[
         yield f"the licence of {preset} ({terms.name}) forbids commercial use. {terms.conditions}".rstrip()
     elif terms.commercial in ("conditions", "unknown"):
         yield f"the licence of {preset} ({terms.name}) has conditions: {terms.conditions or 'read it'}"
+    if options.weights and not _are_its_own(options.weights, facts):
+        yield f"memory is counted for {preset}: the weights from {options.weights} must have its shape"
+
+
+def _are_its_own(weights: str, facts: Preset) -> bool:
+    """Whether a preset's weights come from where it says itself, be it at another revision or version."""
+    given, own = parse_weights_source(weights), parse_weights_source(facts.weights_source)
+    if given.kind == "hf":
+        return given.target.lower() == facts.repository.name.lower()
+    return (given.kind, given.target) == (own.kind, own.target)
 
 
 def _of_node(workspace: WorkspaceSpec, node: NodeSize, price: Price | None, spec: Spec) -> Iterator[str]:
@@ -60,7 +78,7 @@ def _of_node(workspace: WorkspaceSpec, node: NodeSize, price: Price | None, spec
     if price is None and not node.existing:
         kind = "spot price" if workspace.resource.spot else "price"
         yield f"the {kind} of {node.name} is not known; a price file may give it (modelyard:prices.file)"
-    if workspace.resource.spot and price is not None:
+    if workspace.resource.spot and price is not None and not node.existing:
         yield "spot nodes can be taken back at any time, with 30 seconds' notice"
 
 
@@ -86,7 +104,24 @@ def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, 
 
 
 def stack_warnings(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:
-    """Sentences about all workspaces together. placed: name, node, number of nodes, and whether at the spot price."""
+    """Sentences about the whole stack. placed: name, node, number of nodes, and whether at the spot price."""
+    return [*ignored_keys(spec), *_of_region(spec), *_quotas(placed, spec)]
+
+
+def _of_region(spec: Spec) -> Iterator[str]:
+    regions = known_regions()
+    if spec.kubernetes.nodes == "existing" or spec.region in regions:
+        return
+    likely = difflib.get_close_matches(spec.region, regions, n=1, cutoff=_MISSPELT)
+    hint = f"; did you mean {likely[0]}?" if likely else ""
+    times = "" if spec.prices.factor is None else f" x {spec.prices.factor:g}"
+    yield (
+        f"region {spec.region} is not in the price list, which has {', '.join(regions)}: list prices are taken to be "
+        f"those of {BASE_REGION}{times}, and all sizes to be offered{hint}"
+    )
+
+
+def _quotas(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:
     made = [
         (name, node, nodes, spot) for name, node, nodes, spot in placed if node and not node.existing and node.family
     ]

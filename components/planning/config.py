@@ -13,6 +13,7 @@ from components.planning.fields import (
     Method,
     NotAConfigMap,
     PresetName,
+    Scalar,
     Strength,
     WeightsText,
     WorkspaceName,
@@ -92,7 +93,9 @@ class PresetOptions(ConfigModel):
 
 class PresetSpec(ConfigModel):
     name: PresetName
-    """A preset of the catalogue, by its own or its repository's name, in any case of letters."""
+    """A preset of the catalogue, by its own or its repository's name, in any case of letters; or another model:
+    ORG/MODEL or ORG/MODEL@REVISION on the Hugging Face hub, or a directory, by a path that begins with /, ./, ../, ~ or
+    file:."""
     preset_options: PresetOptions = PresetOptions()
 
 
@@ -113,14 +116,16 @@ class InferenceConfig(ConfigModel):
     """Ours: how the model is served."""
 
     max_context: int | None = Field(default=None, ge=1)
-    """Tokens of prompt and completion together; default 2048, or the preset's limit where that is less."""
+    """Tokens of prompt and completion together, at most the preset's limit. Default on target local 2048; elsewhere the
+    longest of which two sequences fit."""
     max_sequences: int | None = Field(default=None, ge=1, le=1024)
-    """Requests that are generated at the same time by one replica; default 32, or as many as fit in memory."""
+    """Requests that are generated at the same time by one replica. Default: as many as fit in memory, on target local
+    at most 32, elsewhere at most 256."""
     dtype: Dtype | None = None
     """Type of the weights and of the KV cache; default bfloat16, or float16 on GPUs that have no bfloat16."""
     quantization: Literal["int8", "nf4"] | None = None
     """bitsandbytes, when the weights are loaded; for models that are published in 16 bits."""
-    vllm: dict[str, str | int | float | bool] = {}
+    vllm: dict[str, Scalar] = {}
     """Further arguments of engine vllm, without the dashes in front, such as enforce-eager: true."""
     sampling: SamplingSpec = SamplingSpec()
     """Changes in place."""
@@ -239,7 +244,7 @@ class ExistingNodes(ConfigModel):
     that workspaces select them by."""
     count: int = Field(default=1, ge=1)
     """Nodes that are alike."""
-    price_per_hour: Annotated[float | None, Field(ge=0)] = None
+    price_per_hour: Annotated[float | None, Field(ge=0, le=100_000)] = None
     """What one of them costs."""
 
 
@@ -257,5 +262,7 @@ class PricesSpec(ConfigModel):
 
     file: str | None = None
     """A YAML file with prices of your own, relative to the stack's file: {currency: USD, sizes: {SIZE: 2.9}}."""
-    region_factor: Annotated[float | None, Field(gt=0)] = None
-    """Times eastus, for a region whose prices are not known."""
+    region_factor: Annotated[float | None, Field(gt=0, le=100)] = None
+    """What every list price is multiplied by, whatever the region: for example 1.08 where a region that is not in the
+    list costs 8 % more than eastus, whose prices stand for it, or 0.9 for a discount. Prices of the file are taken as
+    they are; its regionFactor gives way to this one."""

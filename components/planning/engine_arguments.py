@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from components.planning.config import WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.fields import TENSOR, UTILIZATION
@@ -28,6 +30,9 @@ SECRETS = frozenset({"api-key", "hf-token", "ssl-keyfile"})
 
 COUNTED_OTHERWISE = frozenset({"kv-cache-dtype", "max-num-batched-tokens", "cpu-offload-gb", "swap-space"})
 """Arguments that change memory in a way that the plan does not count."""
+
+
+_NAME = re.compile(r"[a-z][a-z0-9.-]*")
 
 
 def argument_problems(workspace: WorkspaceSpec, place: Place) -> list[Problem]:
@@ -58,6 +63,11 @@ def _problem(name: str, here: Place) -> Problem | None:
             allowed="no secret in the config: it would stand in the state and on a command line",
             do="remove it; a token for the hub is named by preset.presetOptions.modelAccessSecret",
         )
+    if not _NAME.fullmatch(plain):
+        return here.problem(found=shown(name), allowed="the name of an argument of vLLM", do="remove it")
+    if plain == "trust-remote-code":
+        allowed = "no code that comes with a model: it is never run here"
+        return here.problem(found=plain, allowed=allowed, do="remove it, or choose a model that needs none")
     if plain in OWN_FIELDS:
         field = OWN_FIELDS[plain]
         return here.problem(found=plain, allowed=f"{field}, which the plan counts with", do=f"write {field} instead")

@@ -21,6 +21,8 @@ _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a map",
     "model_type": "a map",
@@ -89,6 +91,8 @@ def _yaml_hint(name: str, value: object, expected: str) -> str:
     match expected, value:
         case _, None:
             return "fill it in, or remove it"
+        case "true or false", str() if value.lower() in ("true", "false"):
+            return f"remove the quotes: {name}: {value.lower()}"
         case "text", bool():
             return "YAML reads true, false, yes, no, on and off as booleans: put the text in quotes"
         case "text", int() | float():

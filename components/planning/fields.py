@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from components.planning.names import MAX_NAME, is_workspace_name, valid_name_like
+from components.planning.place import shown
 from presets.catalog import Models, TuningMethod, UnknownPreset, catalog, retired
 from presets.weights_source import parse_weights_source
 
@@ -99,12 +102,11 @@ def _weights_hint(text: str) -> str:
     return "leave it out for the preset's own weights"
 
 
+_STRENGTH = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", re.ASCII)
+
+
 def _strength(strength: str) -> str:
-    try:
-        fits = 0 <= float(strength) <= 1
-    except ValueError:
-        fits = False
-    if fits:
+    if _STRENGTH.fullmatch(strength) and float(strength) <= 1:
         return strength
     raise refusal(found=f'"{strength}"', allowed="a number from 0 to 1, in quotes", do='write "1.0"')
 
@@ -124,9 +126,16 @@ def _config_is_not_a_config_map(config: object) -> object:
     return config
 
 
+def _scalar(value: object) -> object:
+    if isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise refusal(found=shown(value), allowed="text, a number, true or false", do="write one value, or remove it")
+
+
 WorkspaceName = Annotated[str, AfterValidator(_workspace_name)]
 PresetName = Annotated[str, AfterValidator(_preset_name)]
 WeightsText = Annotated[str, AfterValidator(_weights)]
+Scalar = Annotated[Any, AfterValidator(_scalar)]
 Strength = Annotated[str, AfterValidator(_strength)]
 Method = Annotated[TuningMethod, BeforeValidator(_lower)]
 EngineKind = Literal["transformers", "vllm"]

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from components.planning.config import WorkspaceSpec
+from components.planning.ignored import ignored
 from components.planning.local_fit import Sized
 from components.planning.local_sizing import DEFAULT_SEQUENCES, Machine, place
+from components.planning.spec import Spec
+
+_HERE = " on target local"
 
 
 def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     """Sentences about one workspace, each of which begins with its name."""
     workspace, sequences = sized.spec, sized.sizing.max_sequences
-    resource, options = workspace.resource, sized.preset.preset_options
-    node_fields = {
-        "resource.instanceType": resource.instance_type is not None,
-        "resource.count": (resource.count or 1) > 1,
-        "resource.labelSelector": resource.label_selector is not None,
-        "resource.preferredNodes": bool(resource.preferred_nodes),
-        "resource.partition": resource.partition is not None,
-        "resource.spot": resource.spot,
-    }
+    options = sized.preset.preset_options
     image_fields = {
         "presetOptions.image": options.image is not None,
         "presetOptions.imagePullSecrets": bool(options.image_pull_secrets),
     }
-    warnings = _ignored(node_fields, "this machine is the node") + _ignored(image_fields, "no container runs here")
-    if options.model_access_secret is not None:
-        warnings += _ignored({"presetOptions.modelAccessSecret": True}, "the token is HF_TOKEN of the environment")
+    warnings = [
+        *_of_nodes(workspace),
+        *ignored(image_fields, "no container runs here", where=_HERE),
+        *ignored(
+            {"presetOptions.modelAccessSecret": options.model_access_secret is not None},
+            "the token is HF_TOKEN of the environment",
+            where=_HERE,
+        ),
+        *ignored(
+            {"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers", where=_HERE
+        ),
+    ]
     if sequences < DEFAULT_SEQUENCES and sized.inference.config.max_sequences is None:
         warnings.append(
             f"{sequences} requests at a time instead of {DEFAULT_SEQUENCES}, "
@@ -33,9 +39,37 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     return [f"{workspace.name}: {warning}" for warning in warnings]
 
 
-def _ignored(fields: dict[str, bool], reason: str) -> list[str]:
-    given = [field for field, is_given in fields.items() if is_given]
-    if not given:
-        return []
-    verb = "is" if len(given) == 1 else "are"
-    return [f"{', '.join(given)} {verb} ignored on target local: {reason}"]
+def _of_nodes(workspace: WorkspaceSpec) -> list[str]:
+    resource = workspace.resource
+    node_fields = {
+        "resource.instanceType": resource.instance_type is not None,
+        "resource.count": (resource.count or 1) > 1,
+        "resource.labelSelector": resource.label_selector is not None,
+        "resource.preferredNodes": bool(resource.preferred_nodes),
+        "resource.partition": resource.partition is not None,
+        "resource.spot": resource.spot,
+        "resource.imageFamily": "image_family" in resource.model_fields_set,
+        "resource.nodeClass": resource.node_class is not None,
+    }
+    return [
+        *ignored(node_fields, "this machine is the node", where=_HERE),
+        *ignored(
+            {"resource.skipMemoryCheck": resource.skip_memory_check},
+            "a model that does not fit this machine is refused all the same",
+            where=_HERE,
+        ),
+        *ignored({"loadBalancer": workspace.load_balancer}, "the endpoint is a port of this machine", where=_HERE),
+    ]
+
+
+def local_stack_warnings(spec: Spec) -> list[str]:
+    """Sentences about keys of the stack's config that only a cluster has a use for."""
+    given = spec.given
+    keys = {
+        "modelyard:kubernetes": "kubernetes" in given and "manifests" not in given,
+        # Manifests are read by kubernetes.nodes, whatever the target.
+        "modelyard:kubernetes.existing": "manifests" in given and bool(spec.kubernetes.existing),
+        "modelyard:region": "region" in given,
+        "modelyard:prices": "prices" in given,
+    }
+    return ignored(keys, "this machine is the node, and nobody is paid for it by the hour", where=_HERE)

@@ -37,7 +37,7 @@ def no_place(
     return here.problem(
         found=found,
         allowed=f"a size that holds it: {reason}",
-        do="; or ".join(ways) or "choose a smaller preset, a shorter maxContext or fewer maxSequences",
+        do="; or ".join(ways) or _otherwise(demand),
     )
 
 
@@ -70,6 +70,13 @@ def _other_dtype(demand: Demand | TuningDemand, misfits: Sequence[Misfit]) -> li
         return []
     other = place(replace(demand, dtype="float16", nodes=None), misfits[0].node)
     return [] if isinstance(other, Misfit) else ["write inference.config.dtype: float16"]
+
+
+def _otherwise(demand: Demand | TuningDemand) -> str:
+    if not isinstance(demand, TuningDemand):
+        return "choose a smaller preset, a shorter maxContext or fewer maxSequences"
+    four_bits = "write method: qlora, " if demand.method == "lora" and "qlora" in demand.preset.tuning else ""
+    return f"{four_bits}choose a smaller preset, or a smaller max_length or per_device_train_batch_size"
 
 
 def _less(demand: Demand | TuningDemand, misfits: Sequence[Misfit]) -> list[str]:

@@ -17,7 +17,7 @@ from components.planning.plan import Plan
 from components.planning.record import Record
 from presets.memory import gib
 from presets.placement import Placement
-from presets.throughput import tokens_per_second
+from presets.throughput import BUSY_SEQUENCES, tokens_per_second
 from presets.tuning_placement import TuningPlacement
 
 FORMAT = 1
@@ -80,9 +80,11 @@ class Report:
     per_hour: float
     per_month: float
     deployed_per_hour: float | None
-    """None, as the differences then are, where it was counted in another currency."""
+    """None, as the differences then are, where it cannot be compared."""
     difference_per_hour: float | None
     difference_per_month: float | None
+    not_compared: str
+    """Why there is no difference; empty if there is one."""
     unpriced: tuple[str, ...]
     machine_memory: Memory | None
     warnings: tuple[str, ...]
@@ -115,7 +117,7 @@ def make_report(
     rows |= {name: Row(name=name) for name in changes.keys() - rows.keys()}
     ordered = tuple(replace(rows[name], change=changes.get(name, DELETE)) for name in sorted(rows))
     now = sum(row.per_hour or 0.0 for row in ordered)
-    before = _deployed_per_hour(deployed or {}, plan.prices.currency)
+    before, not_compared = _deployed_per_hour(deployed or {}, plan.prices.currency)
     return Report(
         format=FORMAT,
         stack=stack,
@@ -129,18 +131,23 @@ def make_report(
         deployed_per_hour=before,
         difference_per_hour=None if before is None else now - before,
         difference_per_month=None if before is None else month(now - before),
+        not_compared=not_compared,
         unpriced=tuple(each.name for each in plan.placed if each.price is None),
         machine_memory=_machine_memory(plan),
         warnings=plan.warnings,
     )
 
 
-def _deployed_per_hour(deployed: Mapping[str, Record], currency: str) -> float | None:
-    sums = {name: record.get("perHour") for name, record in deployed.items()}
-    paid = {name: value for name, value in sums.items() if isinstance(value, int | float) and value}
-    if any(deployed[name].get("currency", currency) != currency for name in paid):
-        return None
-    return float(sum(paid.values()))
+def _deployed_per_hour(deployed: Mapping[str, Record], currency: str) -> tuple[float | None, str]:
+    """Of everything that is deployed; or None, and why it cannot be compared."""
+    here = {name: record for name, record in deployed.items() if record.get("target") != "local"}
+    nameless = sorted(name for name, record in here.items() if not isinstance(record.get("perHour"), int | float))
+    if nameless:
+        return None, f"no price is known of what is deployed of {', '.join(nameless)}"
+    others = sorted({str(record.get("currency", currency)) for record in here.values()} - {currency})
+    if others:
+        return None, f"what is deployed was counted in {', '.join(others)}"
+    return float(sum(cast("float", record["perHour"]) for record in here.values())), ""
 
 
 def _local_rows(plan: Plan, serve_port: int | None) -> list[Row]:
@@ -223,7 +230,9 @@ def _of_service(row: Row, workspace: PlacedWorkspace, model: Placement) -> Row:
 def _per_million_tokens(workspace: PlacedWorkspace, model: Placement) -> float | None:
     """Money for a million generated tokens of a service that is always busy."""
     load, hourly = model.load, workspace.per_hour
-    if load.quantization is not None or load.dtype != "bfloat16" or hourly is None:
+    asked = workspace.spec.inference.config.max_sequences if workspace.spec.inference else None
+    measured_so = load.quantization is None and load.dtype == "bfloat16" and (asked or BUSY_SEQUENCES) >= BUSY_SEQUENCES
+    if not measured_so or hourly is None:
         return None
     known = tokens_per_second(workspace.preset, model.node.gpu.name, model.split.gpus, load.engine)
     return None if known is None else hourly / (known * model.replicas * 3600 / 1e6)

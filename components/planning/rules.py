@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from components.planning.config import InferenceConfig, PresetSpec, WorkspaceSpec
+from components.planning.adapter_rules import adapter_problems
+from components.planning.config import InferenceConfig, InferenceSpec, PresetSpec, WorkspaceSpec
+from components.planning.engine_arguments import argument_problems
 from components.planning.errors import Problem
-from components.planning.fields import UTILIZATION
-from components.planning.place import Place, shown
-from components.planning.sources import adapter_problems, tuning_problems, tuning_resource_problems
+from components.planning.place import Place
+from components.planning.training_values import value_problems
+from components.planning.tuning_rules import tuning_problems, tuning_resource_problems
 from presets.catalog import Models
 
 REPORTED_HERE = frozenset({("inference",), ("inference", "preset")})
@@ -49,27 +51,35 @@ def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> li
     """What no field of a workspace can tell alone, whatever the target."""
     problems = _partition(workspace, place)
     if inference := workspace.inference:
-        problems += _utilization(inference.config, place)
+        problems += argument_problems(workspace, place)
         problems += adapter_problems(inference.adapters, place.at("inference", "adapters"))
         if inference.preset is not None:
             problems += _over_the_limit(inference.preset, inference.config.max_context, place, models)
             problems += _quantized_twice(workspace, inference.preset, place, models)
             problems += _no_adapters_for(workspace, inference.preset, place, models)
+        problems += _beside_a_template(workspace, inference, place)
     if tuning := workspace.tuning:
         problems += tuning_problems(tuning, place.at("tuning"))
         problems += tuning_resource_problems(workspace.resource, place.at("resource"))
-        problems += _not_tuned(workspace, tuning.preset, place, models)
+        not_tuned = _not_tuned(workspace, tuning.preset, place, models)
+        problems += not_tuned or value_problems(tuning, place.at("tuning"), models.find(tuning.preset.name))
     return problems
 
 
-def _utilization(config: InferenceConfig, place: Place) -> list[Problem]:
-    value = config.vllm.get(UTILIZATION)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1):
+def _beside_a_template(workspace: WorkspaceSpec, inference: InferenceSpec, place: Place) -> list[Problem]:
+    if inference.template is None:
         return []
+    given = {
+        place.at("inference", "adapters"): bool(inference.adapters),
+        place.at("inference", "config"): inference.config != InferenceConfig(),
+        place.at("engine"): workspace.engine is not None,
+        place.at("replicas"): workspace.replicas is not None and workspace.resource.count is not None,
+    }
+    allowed = "the pod template alone: what runs in it is its own affair, and resource.count is its number of nodes"
     return [
-        place.at("inference", "config", "vllm", UTILIZATION).problem(
-            found=shown(value), allowed="a number above 0, at most 1: a part of the GPU's memory", do="write 0.9"
-        )
+        here.problem(found=f"{here.path.rpartition('.')[2]} beside a template", allowed=allowed, do="remove it")
+        for here, is_given in given.items()
+        if is_given
     ]
 
 

@@ -115,6 +115,8 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     ray = _part(raw.ray, RaySpec, "modelyard:ray", problems)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
     known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
+    if raw.target is not None and raw.target not in get_args(Target):
+        known = []  # what they need depends on where they are
     spec = Spec(
         stack_file=stack_file,
         target=target,

@@ -164,7 +164,7 @@ def money_lines(report: Report) -> list[str]:
         lines.append(f"not in the total, because no price is known: {nameless}")
     change, by_month = report.difference_per_hour, report.difference_per_month
     if change is None or by_month is None:
-        lines.append("what is deployed was counted in another currency, so the difference is not known")
+        lines.append(f"the difference from what is deployed is not known: {report.not_compared}")
     elif abs(change) < 0.005:
         lines.append("the same as what is deployed")
     else:

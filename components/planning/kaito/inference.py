@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from components.planning.adapter_rules import adapter_problems
 from components.planning.config import AdapterSpec
 from components.planning.kaito import inference_config, training_config
 from components.planning.kaito.config_maps import ConfigMaps
@@ -13,7 +14,7 @@ from components.planning.kaito.findings import Findings
 from components.planning.kaito.preset import check_access, preset_item, without_empty
 from components.planning.kaito.schema import Inference, Tuning
 from components.planning.place import Place
-from components.planning.sources import adapter_problems, input_problems, output_problems
+from components.planning.tuning_rules import input_problems, output_problems
 from presets.catalog import Models
 
 
@@ -93,7 +94,7 @@ def tuning_item(tuning: Tuning, place: Place, document: Document, context: Conte
 
 
 def _training_config(tuning: Tuning, place: Place, document: Document, context: Context) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"LoraConfig": dict(training_config.DEFAULT_LORA)}
+    defaults = training_config.with_defaults({})
     name, template = tuning.config, training_config.DEFAULT_TEMPLATES[tuning.method]
     if not name or name == template:
         return defaults
@@ -112,5 +113,4 @@ def _training_config(tuning: Tuning, place: Place, document: Document, context: 
         return defaults
     here = Place(f"{place.path} ({name}, {training_config.KEY})", place.workspace)
     sections = training_config.sections_of(content, method=tuning.method, place=here, findings=context.findings)
-    lora = sections.get("LoraConfig")
-    return sections | {"LoraConfig": training_config.DEFAULT_LORA | (lora if isinstance(lora, dict) else {})}
+    return training_config.with_defaults(sections)

@@ -15,7 +15,7 @@ from components.planning.kaito.inference import Context, inference_item, tuning_
 from components.planning.kaito.schema import InferenceSet, Metadata, Resource, Workspace
 from components.planning.names import MAX_NAME, is_workspace_name, valid_name_like
 from components.planning.place import Place
-from components.planning.sources import tuning_resource_problems
+from components.planning.tuning_rules import tuning_resource_problems
 
 V1ALPHA1 = "kaito.sh/v1alpha1"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presets.catalog import Quantization
-from presets.draft_fields import DraftError, Fields
+from presets.drafting.fields import DraftError, Fields
 
 _EIGHT_BITS = ("fp8", "fbgemm_fp8", "finegrained_fp8")
 

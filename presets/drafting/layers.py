@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import repeat
 
-from presets.draft_fields import DraftError, Fields
+from presets.drafting.fields import DraftError, Fields
 from presets.shape import LayerGroup, LayerKind
 
 _PATTERN: dict[str, LayerKind] = {"M": "linear", "*": "full", "-": "feed_forward", "E": "feed_forward"}

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from presets.catalog import Parsers, Preset, Repository, TuningMethod
-from presets.draft_families import LORA_TARGETS, NOT_FLOAT16, PARSERS
-from presets.draft_fields import DraftError, Fields
-from presets.draft_formats import feed_forward, quantization
-from presets.draft_layers import layer_groups
+from presets.drafting.families import LORA_TARGETS, NOT_FLOAT16, PARSERS
+from presets.drafting.fields import DraftError, Fields
+from presets.drafting.formats import feed_forward, quantization
+from presets.drafting.layers import layer_groups
 from presets.lora import FEED_FORWARD_TARGETS
 from presets.shape import ModelShape
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from presets.catalog import Quantization, find_preset
-from presets.draft import Draft, DraftError, draft
+from presets.drafting.draft import Draft, DraftError, draft
 from presets.engines import quantization_methods
 from presets.memory import kv_cache_bytes
 from presets.shape import LayerGroup

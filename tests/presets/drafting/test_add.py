@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ import pytest
 from huggingface_hub import constants
 
 from components.model_facts import described, kept_in
-from presets import add
+from components.planning.errors import SpecError
+from components.planning.spec import RawConfig, parse_spec
 from presets.catalog import find_preset
-from presets.draft import DraftError
-from presets.entry_yaml import entry, read
-from presets.hub_files import from_hub, from_hub_cache
-from presets.repository_files import FactsError, from_directory
+from presets.drafting import command
+from presets.drafting.draft import DraftError
+from presets.drafting.entry_yaml import entry, read
+from presets.drafting.hub_files import from_hub, from_hub_cache
+from presets.drafting.repository_files import FactsError, from_directory
 from tests.hub_server import COMMIT, HubServer, Repository
 from tests.presets.builders import CONFIGS, Tensors, config_of, llama_tensors, published, safetensors
 
@@ -30,7 +33,9 @@ TINY: dict[str, object] = {
     "num_key_value_heads": 1,
     "vocab_size": 16,
 }
-CHECKOUT = Path(__file__).parents[2]
+NAMES_ORG_MODEL = [{"name": "chat", "inference": {"preset": {"name": "org/model"}}}]
+
+CHECKOUT = Path(__file__).parents[3]
 
 
 def tiny(directory: Path, tensors: Tensors | None = None, **changes: object) -> Path:
@@ -57,7 +62,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of entries that may be written to."""
     folder = tmp_path / "models"
     folder.mkdir()
-    monkeypatch.setattr(add, "MODELS", folder)
+    monkeypatch.setattr(command, "MODELS", folder)
     return folder
 
 
@@ -214,6 +219,25 @@ def test_without_network_the_way_out_is_an_entry_or_a_directory(
         from_hub("org/model")
 
 
+def test_the_command_that_a_refusal_advises_writes_an_entry(
+    hub: HubServer, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repositories["org/model"] = Repository(tiny(tmp_path / "model"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FactsError) as without_network:
+        from_hub("org/model")
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    with pytest.raises(SpecError) as not_in_catalogue:
+        parse_spec(RawConfig(workspaces=NAMES_ORG_MODEL), stack_file="Pulumi.dev.yaml")
+    for said in (str(without_network.value), str(not_in_catalogue.value)):
+        advised = re.search(r"python -m presets\.add (.*?) where .*commit what it writes", said)
+        assert advised, said
+        assert command.main(advised[1].split()) == 0
+        (written,) = models.iterdir()
+        assert "model" in read(written.read_text())
+        written.unlink()
+
+
 def snapshot(tmp_path: Path, repository: str) -> Path:
     """A whole model in the hub's cache, as serving leaves it."""
     cached = tmp_path / "hub-cache" / f"models--{repository.replace('/', '--')}"
@@ -302,7 +326,7 @@ def test_the_command_prints_an_entry_and_what_needs_a_look(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], models: Path
 ) -> None:
     directory = tiny(tmp_path / "Mine-1B")
-    assert add.main([str(directory)]) == 0
+    assert command.main([str(directory)]) == 0
     output = capsys.readouterr()
     assert read(output.out)["mine-1b"] == from_directory(directory).draft().preset
     assert f"file:{directory}." in output.out, "the entry does not say where its facts are from"
@@ -316,11 +340,11 @@ def test_the_command_appends_to_the_file_of_the_family(
 ) -> None:
     (models / "mine.yaml").write_text("# Mine.\n\nmine-0:\n  fact: 1\n")
     directory = tiny(tmp_path / "mine-1b")
-    assert add.main([str(directory), "--name", "mine-big", "--family"]) == 0
+    assert command.main([str(directory), "--name", "mine-big", "--family"]) == 0
     written = (models / "mine.yaml").read_text()
     assert written.startswith("# Mine.\n\nmine-0:\n  fact: 1\n\nmine-big:\n")
     assert "presets/models/mine.yaml: check the licence" in capsys.readouterr().err
-    assert add.main([str(directory), "--write", "other.yaml"]) == 0
+    assert command.main([str(directory), "--write", "other.yaml"]) == 0
     new = (models / "other.yaml").read_text()
     assert list(read(new)) == ["mine-1b"]
     assert new.startswith("# shape, max_context: config.json"), "a file says where its facts are from"
@@ -330,7 +354,7 @@ def test_the_command_pins_the_commit_of_a_repository(
     hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.repositories["org/model"] = Repository(tiny(tmp_path / "model"))
-    assert add.main(["org/model@main"]) == 0
+    assert command.main(["org/model@main"]) == 0
     assert read(capsys.readouterr().out)["model"].repository.revision == COMMIT
 
 
@@ -347,7 +371,7 @@ def test_the_command_refuses_with_what_to_do(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], models: Path
 ) -> None:
     directory = tiny(tmp_path / "mine")
-    assert add.main([argument.format(tiny=directory) for argument in arguments]) == 1
+    assert command.main([argument.format(tiny=directory) for argument in arguments]) == 1
     output = capsys.readouterr()
     assert said in output.err
     assert not output.out
@@ -358,14 +382,14 @@ def test_a_repository_of_the_catalogue_is_not_drafted_twice(
     hub: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.repositories["Qwen/Qwen2.5-0.5B-Instruct"] = Repository(tiny(tmp_path / "model"))
-    assert add.main(["Qwen/Qwen2.5-0.5B-Instruct", "--name", "mine"]) == 1
+    assert command.main(["Qwen/Qwen2.5-0.5B-Instruct", "--name", "mine"]) == 1
     assert "as qwen2.5-0.5b-instruct" in capsys.readouterr().err
 
 
 def test_the_command_runs_as_a_module_and_presets_stay_light(tmp_path: Path) -> None:
     directory = tiny(tmp_path / "mine")
-    command = [sys.executable, "-m", "presets.add", str(directory)]
-    run = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True, env=dict(os.environ))
+    typed = [sys.executable, "-m", "presets.add", str(directory)]
+    run = subprocess.run(typed, cwd=CHECKOUT, capture_output=True, text=True, check=True, env=dict(os.environ))
     assert list(read(run.stdout)) == ["mine"]
     light = "import sys, presets.add, components.model_facts; sys.exit('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", light], cwd=CHECKOUT, check=False).returncode == 0

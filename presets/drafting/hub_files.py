@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from presets.repository_files import (
+from presets.drafting.repository_files import (
     CONFIGS,
     INDEX,
     Facts,
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 10
 
 _NO_NETWORK = (
-    "run python -m presets.add {name} where there is network and commit the entry, or name a local directory instead"
+    "run python -m presets.add {name} --family where there is network and commit what it writes, or name a local "
+    "directory instead"
 )
 
 
@@ -147,6 +148,9 @@ class _Repository:
 def _explained(repository: str, revision: str) -> Generator[None]:
     """What the hub's client raises, as one sentence with the way out."""
     from huggingface_hub import constants, errors
+
+    # The HTTP library that the hub's client uses, by the export that it keeps for this; today it is not the one that
+    # `import httpx` gives, whose exceptions are other classes.
     from huggingface_hub.utils import httpx
 
     page = f"{constants.ENDPOINT}/{repository}"

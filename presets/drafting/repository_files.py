@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from presets.draft import Draft, draft
+from presets.drafting.draft import Draft, draft
 from presets.weights_source import parse_weights_source
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})

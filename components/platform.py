@@ -44,8 +44,8 @@ def _planned(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
     if not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
             f"target {plan.target} is planned and not provisioned in this version: pulumi preview and make plan show "
-            "its nodes, memory and money; pulumi up works with modelyard:target: local. No node was made, and nothing is "
-            "paid for."
+            "its nodes, memory and money; pulumi up works with modelyard:target: local. No node was made, and nothing "
+            "is paid for."
         )
     currency = plan.prices.currency
     return {each.name: PlannedWorkspace(each, plan.target, currency).status for each in plan.placed}

@@ -94,11 +94,6 @@ class Placement:
     def per_hour(self) -> float | None:
         return None if self.price is None else self.nodes * self.price.per_hour
 
-    @property
-    def margin(self) -> int:
-        """Bytes of the fullest GPU that are left of its room."""
-        return self.room - self.need.total
-
 
 @dataclass(frozen=True, kw_only=True)
 class Misfit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from components.planning.money import amount
+from components.planning.money import symbol
 from components.planning.report import Report, Row
 from components.planning.table import context, details, gpus, memory, money_cells, money_lines
 
@@ -35,7 +35,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def _headings(report: Report) -> tuple[str, ...]:
-    money = amount(0, report.currency).split(" ")[0]
+    money = symbol(report.currency)
     common = ("workspace", "model", "nodes", "GPUs", "parallel", "context x sequences", "memory needed / there is")
     if report.target == "local":
         return (*common, "change")

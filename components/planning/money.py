@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from presets.price import HOURS_PER_MONTH
 
-SYMBOLS = {"USD": "US$", "EUR": "€", "GBP": "£"}
+_SYMBOLS = {"USD": "US$", "EUR": "€", "GBP": "£"}
 
 
-def amount(value: float | None, currency: str = "USD", decimals: int = 2) -> str:
+def symbol(currency: str) -> str:
+    """Of a currency, or its code where it has none of its own.
+
+    >>> symbol("USD"), symbol("CHF")
+    ('US$', 'CHF')
+    """
+    return _SYMBOLS.get(currency, currency)
+
+
+def amount(value: float | None, currency: str = "USD") -> str:
     """A sum, or "unknown".
 
     >>> amount(1234.5), amount(None), amount(3, "CHF")
@@ -15,7 +24,7 @@ def amount(value: float | None, currency: str = "USD", decimals: int = 2) -> str
     """
     if value is None:
         return "unknown"
-    return f"{SYMBOLS.get(currency, currency)} {value:,.{decimals}f}"
+    return f"{symbol(currency)} {value:,.2f}"
 
 
 def per_hour(value: float | None, currency: str = "USD") -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.planning.cluster_plan import Alternative
-from components.planning.money import amount, per_hour
+from components.planning.money import amount, per_hour, symbol
 from components.planning.report import Memory, Report, Row
 from presets.memory import GIB, gib
 
@@ -41,7 +41,7 @@ def _local_table(report: Report) -> Table:
 
 
 def _cluster_table(report: Report) -> Table:
-    hourly, monthly, tokens = (f"{_symbol(report)}/{unit}" for unit in ("h", "month", "M tokens"))
+    hourly, monthly, tokens = (f"{symbol(report.currency)}/{unit}" for unit in ("h", "month", "M tokens"))
     known = any(row.per_million_tokens is not None for row in report.workspaces)
     table = _table(
         "WORKSPACE",
@@ -108,10 +108,6 @@ def money_cells(row: Row) -> tuple[str, str, str]:
         return "", "", ""
     sums = [f"{value:,.2f}" if value is not None else "unknown" for value in (row.per_hour, row.per_month)]
     return sums[0], sums[1], "" if row.per_million_tokens is None else f"{row.per_million_tokens:,.2f}"
-
-
-def _symbol(report: Report) -> str:
-    return amount(0, report.currency).split(" ")[0]
 
 
 def _machine_memory(found: Memory | None) -> list[str]:

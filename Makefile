@@ -103,8 +103,9 @@ examples: ## write the plans beside the examples and the table of all presets ag
 	@$(BIN)/python -m tests.presets.golden
 
 import-kaito: ## KAITO's manifests as stack config: make import-kaito FILE=ws.yaml
+	@test -n "$$FILE" || { echo 'say which manifests: make import-kaito FILE=ws.yaml' >&2; exit 2; }
 	@$(TOOLCHAIN) setup dev
-	@$(BIN)/python -m components.import_kaito $(if $(EXISTING_NODES),--existing-nodes) $(FILE)
+	@$(BIN)/python -m components.import_kaito $(if $(EXISTING_NODES),--existing-nodes) -- "$$FILE"
 
 lock: ## write the locks again after a change of pyproject.toml
 	@$(TOOLCHAIN) lock

@@ -16,7 +16,7 @@ from benchmarks.kaito_estimator import (
     parallelism,
 )
 from presets.catalog import Preset, catalog
-from presets.engines import engine_facts
+from presets.engines import engine_facts, forbidden
 from presets.memory import GIB, activations_bytes, gib, kv_cache_bytes, weights_bytes
 from presets.node_sizes import NodeSize, find_node_size
 from presets.parallelism import Load, Split, need_of_gpu, room_of_gpu, tensor_sizes
@@ -26,7 +26,7 @@ from presets.price import list_prices
 CONTEXTS = (2048, 8192, 32768)
 
 Verdict = Literal["cheaper", "equal", "more expensive", "only KAITO", "only Modelyard", "neither"]
-FailureKind = Literal["AMD GPU", "heads", "stages", "weights", "memory"]
+FailureKind = Literal["AMD GPU", "compute capability", "heads", "stages", "weights", "memory"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Comparison:
             parts.insert(0, "KAITO: GPU memory is too small")
         if self.failure is not None:
             parts.append(f"KAITO's would not load: {self.failure.text}")
-        if self.misfit and not (self.failure and self.failure.kind == "AMD GPU"):
+        if self.misfit and not (self.failure and self.failure.kind in ("AMD GPU", "compute capability")):
             parts.append(f"Modelyard: {self.misfit}")
         return "; ".join(parts)
 
@@ -149,6 +149,8 @@ def failure(
     """
     if node.gpu.vendor != "nvidia":
         return Failure("AMD GPU", f"it waits for nvidia.com/gpu on the node, and a {node.gpu.name} is none")
+    if reason := _without_kernels(preset, node):
+        return Failure("compute capability", reason)
     tensor, pipeline = parallelism(model, size, nodes)
     if tensor not in tensor_sizes(preset.shape, tensor):
         return Failure("heads", f"tensor parallel size {tensor} does not divide {_undivided(preset, tensor)}")
@@ -163,6 +165,11 @@ def failure(
     if need.weights > room:
         return Failure("weights", f"weights alone are too much: a GPU needs {need}, and {has}")
     return Failure("memory", f"a GPU needs {need}, and {has}")
+
+
+def _without_kernels(preset: Preset, node: NodeSize) -> str:
+    """Why vLLM has no kernels for the preset on such a GPU of NVIDIA, however many there are; "" if it has them."""
+    return forbidden(preset, node.gpu, "vllm", "bfloat16", None)
 
 
 def _undivided(preset: Preset, tensor: int) -> str:
@@ -188,6 +195,10 @@ def _steps(
         return
     at = estimate(model, size, context)
     before = at.nodes()
+    if _without_kernels(preset, node):
+        if before is not None:
+            yield Step("compute capability of the GPU", before, None)
+        return
     others = engine_facts("vllm").runtime_gib + (
         activations_bytes(preset.shape, 1, "bfloat16", tensor=parallelism(model, size, before or 1)[0]) / GIB
     )

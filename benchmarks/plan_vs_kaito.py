@@ -73,10 +73,9 @@ def choices() -> Iterator[Choice]:
     """Of every preset, with one sequence of CHOICE_CONTEXT tokens or of the preset's limit."""
     contexts = {name: min(CHOICE_CONTEXT, preset.max_context) for name, preset in catalog().items()}
     spec = parse_spec(raw_config(_config(contexts)), stack_file="plan_vs_kaito")
-    placed, _ = plan_on_nodes(spec)
     default, size = find_node_size(DEFAULT_SIZE), kaito_sizes()[DEFAULT_SIZE]
     price = list_prices().of(default)
-    for workspace in sorted(placed, key=lambda workspace: workspace.preset):
+    for workspace in sorted(plan_on_nodes(spec).workspaces, key=lambda workspace: workspace.preset):
         name = workspace.preset
         model, context = kaito_models()[catalog()[name].repository.name], contexts[name]
         kaito = estimate(model, size, context).nodes()
@@ -152,6 +151,8 @@ def summary(compared: Sequence[Comparison]) -> list[str]:
     failures = Counter(each.failure.kind for each in nvidia if each.failure)
     dearer = [each for each in nvidia if each.verdict in ("more expensive", "only KAITO")]
     unexplained = [f"{each.preset} on {each.size} at {each.context}" for each in dearer if each.failure is None]
+    too_old = [each for each in nvidia if each.failure and each.failure.kind == "compute capability"]
+    gpus = sorted({find_node_size(each.size).gpu.name for each in too_old})
     also_equal = sum(each.verdict == "equal" for each in nvidia if each.failure)
     return [
         f"{len(compared)} combinations: {len(models)} presets, {len(sizes)} sizes, 1 sequence of "
@@ -164,6 +165,8 @@ def summary(compared: Sequence[Comparison]) -> list[str]:
         f"KAITO's plan would not load in {failures.total()}: "
         + ", ".join(f"{kind} {count}" for kind, count in sorted(failures.items()))
         + f"; in {also_equal} of them Modelyard plans as many nodes, otherwise divided or with its own margin",
+        f"compute capability: {', '.join(sorted({each.preset for each in too_old})) or 'none'} on "
+        f"{', '.join(gpus) or 'none'}; no number of nodes helps, and Modelyard plans none there",
         f"more expensive, or not planned, although KAITO's would load: {'; '.join(unexplained) or 'none'}",
         *_totals([each for each in nvidia if each.failure is None], "that KAITO's plan would load in"),
         *_totals(nvidia, "that both plan"),
@@ -185,16 +188,25 @@ def _totals(compared: Iterable[Comparison], which: str) -> Iterator[str]:
 
 
 def _choice_summary(chosen: Iterable[Choice]) -> Iterator[str]:
-    costs = [(c.per_hour, c.kaito_per_hour) for c in chosen if c.per_hour is not None and c.kaito_per_hour is not None]
-    if not costs:
-        return
-    ours, kaito = (sum(column) for column in zip(*costs, strict=True))
-    cheaper, dearer = sum(a < b for a, b in costs), sum(a > b for a, b in costs)
-    yield (
-        f"without an instanceType, {CHOICE_CONTEXT} tokens, {len(costs)} presets: KAITO's default {DEFAULT_SIZE} "
-        f"US$/h {kaito:,.2f}, Modelyard's choice {ours:,.2f} ({_percent(ours, kaito)}); "
-        f"{cheaper} cheaper, {dearer} more expensive"
-    )
+    chosen = list(chosen)
+    for which, some in (
+        ("of which KAITO's plan would load", [each for each in chosen if each.failure is None]),
+        ("that both plan", chosen),
+    ):
+        costs = [
+            (each.per_hour, each.kaito_per_hour)
+            for each in some
+            if each.per_hour is not None and each.kaito_per_hour is not None
+        ]
+        if not costs:
+            continue
+        ours, kaito = (sum(column) for column in zip(*costs, strict=True))
+        cheaper, dearer = sum(a < b for a, b in costs), sum(a > b for a, b in costs)
+        yield (
+            f"without an instanceType, {CHOICE_CONTEXT} tokens, {len(costs)} presets {which}: KAITO's default "
+            f"{DEFAULT_SIZE} US$/h {kaito:,.2f}, Modelyard's choice {ours:,.2f} ({_percent(ours, kaito)}); "
+            f"{cheaper} cheaper, {dearer} more expensive"
+        )
 
 
 def _is_amd(each: Comparison) -> bool:

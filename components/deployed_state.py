@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 from components.planning.record import Record
 
@@ -25,13 +27,49 @@ class Deployed:
     """What components.planning.record left of each workspace, by its name."""
 
 
-def from_resources(resources: Iterable[Mapping[str, Any]]) -> Deployed:
-    """`resources` have `type` and `outputs`, as a state and as the engine give them."""
-    known = [resource for resource in resources if resource.get("outputs")]
-    applications = [dict(each["outputs"]) for each in known if each["type"] == APPLICATION_TYPE]
-    rays = [dict(each["outputs"]) for each in known if each["type"] == RAY_TYPE]
-    workspaces = [each for each in known if each["type"] == WORKSPACE_TYPE and each["outputs"].get("plan")]
-    records = {str(each["outputs"]["plan"]["name"]): dict(each["outputs"]["plan"]) for each in workspaces}
+def from_resources(resources: Iterable[object]) -> Deployed:
+    """`resources` have `type` and `outputs`, as a state and as the engine give them.
+
+    What is not as this version writes it is left out: another one may have written it, or a person.
+    """
+    known = [(_map(resource).get("type"), _map(_map(resource).get("outputs"))) for resource in resources]
+    applications = [application for kind, found in known if kind == APPLICATION_TYPE if (application := _app(found))]
+    rays = [ray for kind, found in known if kind == RAY_TYPE if (ray := _ray(found))]
+    plans = [_map(found.get("plan")) for kind, found in known if kind == WORKSPACE_TYPE]
     return Deployed(
-        {application["name"]: application for application in applications}, rays[0] if rays else {}, records
+        applications={application["name"]: application for application in applications},
+        ray=rays[0] if rays else {},
+        records={plan["name"]: dict(plan) for plan in plans if _is_name(plan.get("name"))},
     )
+
+
+def _app(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an application with a name and a config; empty otherwise."""
+    config, drift = outputs.get("config"), outputs.get("drift")
+    if not (_is_name(outputs.get("name")) and isinstance(config, str)):
+        return {}
+    try:
+        is_map = isinstance(json.loads(config), Mapping)
+    except (ValueError, RecursionError):
+        return {}
+    return dict(outputs) | ({} if isinstance(drift, str) else {"drift": ""}) if is_map else {}
+
+
+def _ray(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a Ray whose ports can be told, or of one that has not started; empty otherwise."""
+    if "serveUrl" not in outputs:
+        return dict(outputs)
+    urls = outputs["serveUrl"], outputs.get("dashboardUrl")
+    try:
+        ports = [urlsplit(url).port for url in urls if isinstance(url, str)]
+    except ValueError:
+        return {}
+    return dict(outputs) if len(ports) == len(urls) and "environment" in outputs else {}
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""

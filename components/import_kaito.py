@@ -12,7 +12,7 @@ import yaml
 
 from components.manifest_files import manifest_files
 from components.model_facts import MODELS_CACHE, described
-from components.planning.errors import SpecError
+from components.planning.errors import SpecError, printable
 from components.planning.kaito.documents import ManifestFile
 from components.planning.kaito.names import preset_names
 from components.planning.kaito.read import read_manifests
@@ -39,11 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--existing-nodes", action="store_true", help="the GPU nodes are there already (KAITO's BYO nodes)"
     )
     given = parser.parse_args(arguments)
+    if not any(given.files):
+        sys.stderr.write("no file is named; write for example make import-kaito FILE=ws.yaml\n")
+        return 1
     files: dict[str, ManifestFile] = {}
     for pattern in given.files:
         found = manifest_files(pattern, folder=Path.cwd())
         if not found:
-            sys.stderr.write(f"{pattern}: no such file; name a YAML file, a folder, or a glob in quotes\n")
+            what = "no .yaml or .yml file in this folder" if Path(pattern).is_dir() else "no such file"
+            sys.stderr.write(f"{printable(pattern)}: {what}; name a YAML file, a folder, or a glob in quotes\n")
             return 1
         files |= {file.path: file for file in found}
     manifests = tuple(files.values())
@@ -53,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpecError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stderr.writelines(f"# warning: {warning}\n" for warning in warnings)
+    sys.stderr.writelines(f"# warning: {printable(warning)}\n" for warning in warnings)
     sys.stdout.write(text)
     return 0
 
 
 def _say(sentence: str) -> None:
     """As a comment: standard output and standard error may go into one file of YAML."""
-    sys.stderr.write(f"# {sentence}\n")
+    sys.stderr.write(f"# {printable(sentence)}\n")
 
 
 def imported(files: Sequence[ManifestFile], *, existing_nodes: bool, models: Models) -> tuple[str, tuple[str, ...]]:
@@ -84,7 +88,7 @@ def imported(files: Sequence[ManifestFile], *, existing_nodes: bool, models: Mod
     manifests = read_manifests(files, existing_nodes=existing_nodes, models=models)
     config["modelyard:workspaces"] = [workspace.raw for workspace in manifests.workspaces]
     first, *rest = yaml.dump({"config": config}, Dumper=_Dumper, sort_keys=False, width=120).splitlines()
-    head = [f"# From {names}: put this into Pulumi.STACK.yaml.", first, f"  {_TARGET}"]
+    head = [f"# From {printable(names)}: put this into Pulumi.STACK.yaml.", first, f"  {_TARGET}"]
     return "\n".join([*head, *rest]) + "\n", manifests.warnings
 
 

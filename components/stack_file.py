@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
-
-import yaml
+from typing import cast
 
 from components.planning.errors import Problem, SpecError
-from components.planning.spec import RawConfig, namespaced, raw_config
+from components.planning.place import Place, shown
+from components.planning.spec import NAMESPACE, RawConfig, namespaced, raw_config
+from components.planning.yaml_text import YamlError, read_yaml
+
+PROJECT_FILE = "Pulumi.yaml"
+"""May hold values for every stack; a stack's own win over them."""
+
+_SECURE = "secure"
 
 
 def stack_file(stack: str) -> str:
@@ -18,17 +24,115 @@ def stack_file(stack: str) -> str:
 
 
 def load_file(folder: Path, stack: str) -> RawConfig:
-    """The same from the stack's file. Raises SpecError if it is missing or no YAML."""
+    """What Pulumi would hand to the program: the values of the stack's file, and defaults of the project's.
+
+    Raises SpecError where Pulumi would refuse a file, and for secrets, which only Pulumi can read.
+    """
     name = stack_file(stack)
     try:
-        content: Any = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        config = _config(_content(folder / name, name, "write it, or choose another stack: STACK=dev"), name)
+        values = _project_values(folder) | namespaced(config)
+    except SpecError as wrong:
+        raise SpecError(wrong.problems, name) from None
+    if secrets := [_secret(Place(f"{NAMESPACE}{key}")) for key, value in values.items() if _holds_secret(value)]:
+        raise SpecError(secrets, name)
+    return raw_config({key: plain_value(value) for key, value in values.items()})
+
+
+def plain_value(value: object) -> object:
+    """Pulumi gives every value as text: structures as JSON, plain ones as they are written. In a stack's file a
+    structure is JSON too where `pulumi config set` wrote it without --path.
+
+    >>> plain_value("[1]"), plain_value("local"), plain_value([1])
+    ([1], 'local', [1])
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _content(path: Path, name: str, if_missing: str) -> object:
+    do = "write the file again as UTF-8 text"
+    try:
+        return read_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as wrong:
-        raise _unreadable(name, wrong.strerror or str(wrong), "write it, or choose another stack: STACK=dev") from None
-    except yaml.YAMLError as wrong:
-        raise _unreadable(name, " ".join(str(wrong).split()), "correct the YAML") from None
-    config = cast("Mapping[str, Any]", content).get("config") if isinstance(content, Mapping) else None
-    return raw_config(namespaced(config if isinstance(config, Mapping) else {}))
+        raise _refused(name, wrong.strerror or str(wrong), if_missing) from None
+    except UnicodeDecodeError:
+        raise _refused(name, "it is not UTF-8 text", do) from None
+    except YamlError as wrong:
+        place = name if wrong.line is None else f"{name}: line {wrong.line}"
+        raise _refused(place, str(wrong), wrong.do) from None
+    except ValueError as wrong:
+        # A name that no file can have.
+        raise _refused(name, str(wrong), if_missing) from None
 
 
-def _unreadable(name: str, found: str, do: str) -> SpecError:
-    return SpecError([Problem(path=name, found=found, allowed="a stack's file in YAML, with config:", do=do)], name)
+def _config(content: object, name: str) -> dict[str, object]:
+    """The values of a stack's file by their full keys."""
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        raise _refused(name, shown(content), "write config: and below it the keys, such as modelyard:target: local")
+    config = cast("Mapping[object, object]", content).get("config")
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        raise _refused(f"{name}: config", shown(config), "write the keys below it, such as modelyard:target: local")
+    values = _by_full_key(cast("Mapping[object, object]", config), name)
+    # Pulumi hands a key without a value over as an empty text.
+    return {key: "" if value is None else value for key, value in values.items()}
+
+
+def _by_full_key(config: Mapping[object, object], name: str) -> dict[str, object]:
+    """A key without a namespace is the project's own; one that is written with it wins."""
+    for key in config:
+        if not isinstance(key, str):
+            do = f'write it in quotes: "{NAMESPACE}{key}"' if key is not None else "remove it"
+            raise _refused(f"{name}: config", f"the key {shown(key)}", do)
+    texts = cast("Mapping[str, object]", config)
+    short = {f"{NAMESPACE}{key}": value for key, value in texts.items() if ":" not in key}
+    return short | {key: value for key, value in texts.items() if ":" in key}
+
+
+def _project_values(folder: Path) -> dict[str, object]:
+    """Values that the project's file gives to every stack: plain, or as `value` or `default` of a declaration."""
+    if not (folder / PROJECT_FILE).is_file():
+        return {}
+    content = _content(folder / PROJECT_FILE, PROJECT_FILE, "make it readable")
+    config = cast("Mapping[object, object]", content).get("config") if isinstance(content, Mapping) else None
+    if not isinstance(config, Mapping):
+        return {}
+    found: dict[str, object] = {}
+    for key, declared in _by_full_key(cast("Mapping[object, object]", config), PROJECT_FILE).items():
+        declaration = cast("Mapping[str, object]", declared) if isinstance(declared, Mapping) else {"value": declared}
+        for field in ("value", "default"):
+            if field in declaration:
+                found[key] = declaration[field]
+                break
+    return namespaced(found)
+
+
+def _holds_secret(value: object) -> bool:
+    """A secret is a map with one text called secure, wherever it stands in a value."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[object, object]", value)
+        if set(fields) == {_SECURE} and isinstance(fields[_SECURE], str):
+            return True
+        return any(map(_holds_secret, fields.values()))
+    return isinstance(value, list) and any(map(_holds_secret, cast("list[object]", value)))
+
+
+def _secret(place: Place) -> Problem:
+    return place.problem(
+        found="a secret, which make plan cannot read",
+        allowed="values in plain text; nothing in modelyard's config is a secret",
+        do="use make preview, or set it again without --secret",
+    )
+
+
+def _refused(path: str, found: str, do: str) -> SpecError:
+    allowed = "a stack's file in YAML, with config:"
+    return SpecError([Problem(path=path, found=found, allowed=allowed, do=do)], path)

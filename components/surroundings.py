@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from components.manifest_files import manifest_files
 from components.model_facts import MODELS_CACHE, described
 from components.planning.kaito.names import preset_names
+from components.planning.place import shown
 from components.planning.spec import RawConfig, Surroundings
+from components.planning.yaml_text import YamlError, read_yaml
 from presets.catalog import Models
 
 
@@ -43,13 +43,24 @@ def _price_file(prices: object, folder: Path) -> tuple[object, str]:
     name = cast("Mapping[str, Any]", prices).get("file") if isinstance(prices, Mapping) else None
     if not isinstance(name, str):
         return None, ""
+    if not name.strip():
+        return None, "an empty text names no file"
     try:
-        content = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        content = read_yaml((folder / name).read_text(encoding="utf-8-sig"))
     except OSError as wrong:
         return None, wrong.strerror or str(wrong)
-    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
-        return None, f"it is no YAML: {' '.join(str(wrong).split())}"
-    return content, "" if isinstance(content, Mapping) else "it has no fields"
+    except UnicodeDecodeError:
+        return None, "it is not UTF-8 text"
+    except YamlError as wrong:
+        return None, f"{'' if wrong.line is None else f'line {wrong.line}: '}{wrong}; {wrong.do}"
+    except ValueError as wrong:
+        # A name that no file can have.
+        return None, str(wrong)
+    if content is None:
+        return None, "it is empty; it needs currency, and sizes with their prices"
+    if not isinstance(content, Mapping):
+        return None, f"{shown(content)} instead of currency, and sizes with their prices"
+    return content, ""
 
 
 def _names_in(workspaces: object) -> Iterator[str]:

@@ -23,6 +23,7 @@ UNKNOWN_GPU_USABLE = 0.97
 (H100) to 3 % (T4) less than that, but for Azure's vGPU of an A10, which is in the catalogue."""
 
 _SLICES = re.compile(r"nvidia\.com/mig-(?P<profile>[^/]+)\.count")
+_REPLICAS = re.compile(r"nvidia\.com/(gpu|mig-[^/]+)\.replicas")
 
 
 def node_from_labels(labels: Mapping[str, str], name: str = "", *, profile: str = "") -> NodeSize:
@@ -92,6 +93,8 @@ def _plain(product: str) -> str:
 def _refuse_shared(labels: Mapping[str, str], node: str) -> None:
     """Pods that share a GPU by time slicing or MPS share its memory too, so that no plan of it would hold."""
     shared = labels.get(PRODUCT, "").endswith("-SHARED")
+    # Older versions of the device plugin set no strategy, and count the pods that a GPU is offered to as replicas.
+    shared = shared or any(_REPLICAS.fullmatch(label) and labels[label] not in ("", "0", "1") for label in labels)
     if shared or labels.get("nvidia.com/gpu.sharing-strategy", "none") not in ("", "none"):
         raise ValueError(
             f"the GPUs of {node} are shared between pods (time slicing or MPS), and nothing keeps the others from the "

@@ -1,8 +1,8 @@
 """A team's own prices: the file that gives them, checked.
 
-currency: EUR                      # ISO 4217; prices of the catalogue are in USD
+currency: USD                      # ISO 4217; prices of the catalogue are in USD
 date: 2026-10-01                   # optional: when they were agreed
-regionFactor: 1.08                 # optional: what list prices of sizes that are not below are multiplied by
+regionFactor: 1.08                 # optional, in USD only: what list prices are multiplied by, where none is below
 sizes:
   Standard_NC24ads_A100_v4: 2.9    # an hour of one node
   Standard_NC40ads_H100_v5: {list: 6.1, spot: 2.4}
@@ -11,7 +11,6 @@ sizes:
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple, cast
@@ -24,7 +23,14 @@ from presets.node_sizes import UnknownNodeSize, find_node_size
 
 _FIELDS = ("currency", "date", "regionFactor", "sizes")
 _KINDS = ("list", "spot")
-_NUMBER = "a number above 0"
+LIST_CURRENCY = "USD"
+"""Of the catalogue's prices, which a factor multiplies."""
+
+MOST_FACTOR = 100
+MOST_PRICE = 100_000
+"""An hour of one node. The dearest of the catalogue costs less than 200; sums of more would say nothing."""
+
+_LONGEST_SHOWN = 80
 
 
 class SizePrice(Fact):
@@ -84,11 +90,30 @@ def _read(fields: Mapping[str, object], problems: list[PriceProblem]) -> dict[st
         date = date.isoformat()
     if not isinstance(date, str):
         problems.append(PriceProblem("date", _shown(date), "a date", "write date: 2026-10-01, or leave it out"))
+    if isinstance(date, str) and re.fullmatch(r"\d+-\d+-\d+", date) and not _is_date(date):
+        problems.append(PriceProblem("date", _shown(date), "a date", "write date: 2026-10-01, or leave it out"))
     if factor is not None:
-        factor = _positive(factor, "regionFactor", "write 1.08 for 8 % above the list, or leave it out", problems)
+        do = "write 1.08 for 8 % above the list, or leave it out"
+        factor = _positive(factor, "regionFactor", do, problems, most=MOST_FACTOR)
+        if factor is not None and isinstance(currency, str) and currency != LIST_CURRENCY:
+            problems.append(factor_problem("regionFactor", f"{factor:g}", currency))
     raw = fields.get("sizes")
     sizes = _mapping({} if raw is None else raw, "sizes", "names of sizes with their prices", problems)
     return {"currency": currency, "date": date, "region_factor": factor, "sizes": _sizes(sizes, problems)}
+
+
+def factor_problem(path: str, found: str, currency: str) -> PriceProblem:
+    """Of a factor beside prices in another currency than the list's, which it would never multiply."""
+    allowed = f"a factor of list prices, which are in {LIST_CURRENCY}, beside currency: {LIST_CURRENCY}"
+    return PriceProblem(path, f"{found} beside currency: {currency}", allowed, "remove it, and give prices below sizes")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sizes(sizes: Mapping[str, object], problems: list[PriceProblem]) -> dict[str, SizePrice]:
@@ -119,10 +144,13 @@ def _size_price(raw: object, path: str, problems: list[PriceProblem]) -> SizePri
     return SizePrice(list=found.get("list"), spot=found.get("spot"))
 
 
-def _positive(raw: object, path: str, do: str, problems: list[PriceProblem]) -> float | None:
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw > 0 and math.isfinite(raw):
+def _positive(
+    raw: object, path: str, do: str, problems: list[PriceProblem], *, most: float = MOST_PRICE
+) -> float | None:
+    # NaN is not above 0 either.
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 < raw <= most:
         return float(raw)
-    problems.append(PriceProblem(path, _shown(raw), _NUMBER, do))
+    problems.append(PriceProblem(path, _shown(raw), f"a number above 0, at most {most:g}", do))
     return None
 
 
@@ -142,4 +170,10 @@ def _unknown(path: str, name: str, known: tuple[str, ...], allowed: str = "") ->
 
 
 def _shown(raw: object) -> str:
-    return "nothing" if raw is None else repr(raw)
+    if raw is None:
+        return "nothing"
+    try:
+        text = repr(raw)
+    except (ValueError, RecursionError):
+        return "a number or a structure without end"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

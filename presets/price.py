@@ -10,14 +10,21 @@ from pydantic import Field
 
 from presets.facts import Fact, read_facts
 from presets.node_sizes import GPUS, NodeSize
-from presets.own_prices import OwnPrices, PriceFileError, PriceProblem, SizePrice, read_own_prices
+from presets.own_prices import (
+    LIST_CURRENCY,
+    OwnPrices,
+    PriceFileError,
+    PriceProblem,
+    SizePrice,
+    factor_problem,
+    read_own_prices,
+)
 
 __all__ = ["HOURS_PER_MONTH", "Price", "PriceFileError", "PriceProblem", "Prices", "known_regions", "list_prices"]
 
 HOURS_PER_MONTH = 730
 """Hours that a month of the price calculators of Azure and AWS has: 365 days of 24 hours, divided by 12."""
 
-LIST_CURRENCY = "USD"
 BASE_REGION = "eastus"
 """Whose list prices stand for those of regions that the catalogue does not have."""
 
@@ -55,15 +62,21 @@ class Prices:
     def of(self, node: NodeSize, *, spot: bool = False) -> Price | None:
         """What a node costs an hour; None if no price is known.
 
-        Where a spot price is asked for and not known, it is the full price, which a spot price does not exceed; its
-        origin says so. Existing nodes have a price only if the team gives one for their name.
+        The team's own price wins; where it gives one kind only, list or spot, the other is the list's, if that is in
+        the same currency. Where a spot price is asked for and not known, or above the full price, it is the full
+        price; its origin says so. Existing nodes have a price only if the team gives one for their name.
         """
-        if self._own and (price := self._own.sizes.get(node.size_name)):
-            date = f", {self._own.date}" if self._own.date else ""
-            return _price(price, 1, spot, own=f"{self._own_name}{date}")
+        own = self._own.sizes.get(node.size_name, SizePrice()) if self._own else SizePrice()
+        date = f", {self._own.date}" if self._own and self._own.date else ""
+        found = _price(own, 1, spot, own=f"{self._own_name}{date}")
+        if found is not None and not (spot and own.spot is None):
+            return found
         if node.existing or self.currency != LIST_CURRENCY:
-            return None
-        return self._listed(node, spot)
+            return found
+        listed = self._listed(node, spot)
+        if found is None or listed is None:
+            return found or listed
+        return listed if listed.per_hour < found.per_hour else found
 
     def offered(self, node: NodeSize) -> bool | None:
         """Whether the region has this size. None if the catalogue does not say: it lacks the region or the size."""
@@ -97,7 +110,7 @@ def list_prices(
     """Prices of an Azure region.
 
     A size that the catalogue lacks in this region has the price of eastus, or of the first region that has one.
-    `factor` multiplies list prices, those of a team's own file never; it wins over the file's regionFactor.
+    `factor` multiplies list prices, those of a team's own file never; it is given here or in the file, not in both.
     `own`: that file, parsed. A size that it lacks has its list price if the file's currency is US dollars, otherwise
     none, since a rate of exchange would be guessed. Raises PriceFileError with everything that is wrong in it, and
     ValueError if `factor` is not above 0.
@@ -108,7 +121,20 @@ def list_prices(
     if own is None:
         return Prices(currency=LIST_CURRENCY, region=region, factor=factor)
     prices = read_own_prices(own, own_name)
+    if factor is not None and (problem := _second_factor(factor, prices)):
+        raise PriceFileError(own_name, [problem])
     return Prices(prices.currency, region, prices.region_factor if factor is None else factor, prices, own_name)
+
+
+def _second_factor(factor: float, prices: OwnPrices) -> PriceProblem | None:
+    """What is wrong with a factor that is given beside a file."""
+    given = f"a regionFactor of {factor:g} in the config"
+    if prices.currency != LIST_CURRENCY:
+        return factor_problem("currency", given, prices.currency)
+    if prices.region_factor is not None:
+        found = f"{prices.region_factor:g}, and {given}"
+        return PriceProblem("regionFactor", found, "one factor of list prices", "remove one of them")
+    return None
 
 
 def known_regions() -> tuple[str, ...]:

@@ -6,6 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey, or cannot show, written as an escape.
+
+    >>> print(printable("a\x1b[2Jb"), printable("München"))
+    a\x1b[2Jb München
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One thing to correct. `path` is as `pulumi config set --path` takes it; `workspace` is the name, where known."""
@@ -18,7 +27,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.path}  (workspace {self.workspace})" if self.workspace else self.path
-        return f"  {where}\n    found    {self.found}\n    allowed  {self.allowed}\n    do       {self.do}"
+        lines = (f"  {where}", f"    found    {self.found}", f"    allowed  {self.allowed}", f"    do       {self.do}")
+        return "\n".join(map(printable, lines))
 
 
 class SpecError(Exception):
@@ -37,4 +47,4 @@ class SpecError(Exception):
         self.problems = tuple(problems)
         self.file = file
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{count} in {file}", *map(str, self.problems)]))
+        super().__init__("\n".join([f"{count} in {printable(file)}", *map(str, self.problems)]))

@@ -11,8 +11,17 @@ def ignored(fields: Mapping[str, bool], reason: str, *, where: str = "") -> list
     >>> ignored({"resource.spot": True, "resource.nodeClass": True, "resource.count": False}, "no node is made")
     ['resource.spot, resource.nodeClass are ignored: no node is made']
     """
+    given = _those_given(fields)
+    return [f"{given} ignored{where}: {reason}"] if given else []
+
+
+def ignored_here(fields: Mapping[str, bool], reason: str) -> list[str]:
+    """The same of target local."""
+    given = _those_given(fields)
+    return [f"{given} ignored on target local: {reason}"] if given else []
+
+
+def _those_given(fields: Mapping[str, bool]) -> str:
+    """Their names with the verb; "" if none is given."""
     given = [field for field, is_given in fields.items() if is_given]
-    if not given:
-        return []
-    verb = "is" if len(given) == 1 else "are"
-    return [f"{', '.join(given)} {verb} ignored{where}: {reason}"]
+    return f"{', '.join(given)} {'is' if len(given) == 1 else 'are'}" if given else ""

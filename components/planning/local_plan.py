@@ -8,7 +8,7 @@ from components.planning.config import InferenceConfig
 from components.planning.errors import SpecError
 from components.planning.local_fit import Sized, fits_twice, misfits
 from components.planning.local_sizing import DEFAULT_DTYPE, Machine, size
-from components.planning.local_warnings import warnings_of
+from components.planning.local_warnings import local_stack_warnings, warnings_of
 from components.planning.names import route_prefix
 from components.planning.spec import Spec
 from presets.memory import MemoryNeed
@@ -60,7 +60,10 @@ def plan_locally(
     ordered = sorted(sized, key=lambda workspace: workspace.spec.name)
     return (
         tuple(_plan(workspace, machine, code_version) for workspace in ordered),
-        tuple(warning for workspace in ordered for warning in warnings_of(workspace, machine)),
+        (
+            *local_stack_warnings(spec),
+            *(warning for workspace in ordered for warning in warnings_of(workspace, machine)),
+        ),
     )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from components.planning.config import WorkspaceSpec
-from components.planning.ignored import ignored
+from components.planning.ignored import ignored_here
 from components.planning.local_fit import Sized
 from components.planning.local_sizing import DEFAULT_SEQUENCES, Machine, place
 from components.planning.spec import Spec
-
-_HERE = " on target local"
 
 
 def warnings_of(sized: Sized, machine: Machine) -> list[str]:
@@ -21,15 +19,12 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     }
     warnings = [
         *_of_nodes(workspace),
-        *ignored(image_fields, "no container runs here", where=_HERE),
-        *ignored(
+        *ignored_here(image_fields, "no container runs here"),
+        *ignored_here(
             {"presetOptions.modelAccessSecret": options.model_access_secret is not None},
             "the token is HF_TOKEN of the environment",
-            where=_HERE,
         ),
-        *ignored(
-            {"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers", where=_HERE
-        ),
+        *ignored_here({"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers"),
     ]
     if sequences < DEFAULT_SEQUENCES and sized.inference.config.max_sequences is None:
         warnings.append(
@@ -52,13 +47,12 @@ def _of_nodes(workspace: WorkspaceSpec) -> list[str]:
         "resource.nodeClass": resource.node_class is not None,
     }
     return [
-        *ignored(node_fields, "this machine is the node", where=_HERE),
-        *ignored(
+        *ignored_here(node_fields, "this machine is the node"),
+        *ignored_here(
             {"resource.skipMemoryCheck": resource.skip_memory_check},
             "a model that does not fit this machine is refused all the same",
-            where=_HERE,
         ),
-        *ignored({"loadBalancer": workspace.load_balancer}, "the endpoint is a port of this machine", where=_HERE),
+        *ignored_here({"loadBalancer": workspace.load_balancer}, "the endpoint is a port of this machine"),
     ]
 
 
@@ -72,4 +66,4 @@ def local_stack_warnings(spec: Spec) -> list[str]:
         "modelyard:region": "region" in given,
         "modelyard:prices": "prices" in given,
     }
-    return ignored(keys, "this machine is the node, and nobody is paid for it by the hour", where=_HERE)
+    return ignored_here(keys, "this machine is the node, and nobody is paid for it by the hour")

@@ -27,6 +27,7 @@ def local_record(workspace: WorkspacePlan) -> Record:
 def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Record:
     """Of a workspace on nodes; keys are those of components.planning.change_rules, and what identifies it."""
     spec = workspace.spec
+    made = workspace.node is not None and not workspace.node.existing
     record: Record = {
         "name": workspace.name,
         "target": target,
@@ -37,12 +38,12 @@ def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Rec
         "nodes": workspace.nodes,
         "perHour": workspace.per_hour,
         "currency": currency,
-        "spot": spec.resource.spot,
+        "spot": spec.resource.spot and made,
         "labelSelector": _plain(spec.resource.label_selector),
         "preferredNodes": list(spec.resource.preferred_nodes),
         "partition": _plain(spec.resource.partition),
-        "imageFamily": spec.resource.image_family,
-        "nodeClass": spec.resource.node_class,
+        "imageFamily": spec.resource.image_family if made else None,
+        "nodeClass": spec.resource.node_class if made else None,
         "loadBalancer": spec.load_balancer,
     }
     if spec.inference is not None:

@@ -200,7 +200,7 @@ def _placed_row(workspace: PlacedWorkspace) -> Row:
         gpus=workspace.gpus,
         gpu=node.gpu.name if node else "",
         replicas=workspace.replicas,
-        spot=workspace.spec.resource.spot,
+        spot=workspace.spec.resource.spot and node is not None and not node.existing,
         per_hour=workspace.per_hour,
         per_month=month(workspace.per_hour),
         reason=workspace.reason,

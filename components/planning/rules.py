@@ -11,6 +11,7 @@ from components.planning.engine_arguments import argument_problems
 from components.planning.errors import Problem
 from components.planning.place import Place
 from components.planning.training_values import value_problems
+from components.planning.tuning_fields import tuning_only_problems
 from components.planning.tuning_rules import tuning_problems, tuning_resource_problems
 from presets.catalog import Models
 
@@ -59,6 +60,7 @@ def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> li
             problems += _no_adapters_for(workspace, inference.preset, place, models)
         problems += _beside_a_template(workspace, inference, place)
     if tuning := workspace.tuning:
+        problems += tuning_only_problems(workspace, place)
         problems += tuning_problems(tuning, place.at("tuning"))
         problems += tuning_resource_problems(workspace.resource, place.at("resource"))
         not_tuned = _not_tuned(workspace, tuning.preset, place, models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from presets.catalog import Parsers, Preset, Repository, TuningMethod
+from presets.catalog import Parsers, Preset, Repository, TuningMethod, catalog
 from presets.drafting.families import LORA_TARGETS, NOT_FLOAT16, PARSERS
 from presets.drafting.fields import DraftError, Fields
 from presets.drafting.formats import feed_forward, quantization
-from presets.drafting.layers import layer_groups
+from presets.drafting.layers import layer_groups, require_all_listed
 from presets.lora import FEED_FORWARD_TARGETS
 from presets.shape import ModelShape
 
@@ -36,6 +37,9 @@ _LIMITS = (
 """Where a config.json has the token limit, first that counts; KAITO v0.12 reads the same, GPT-2's n_positions aside."""
 
 _LIMIT_IF_SILENT = 2048
+
+_MOST_LAYERS = 10_000
+"""Far more than any model has: each is looked at."""
 
 _EMBEDDING_TASKS = ("feature-extraction", "sentence-similarity", "text-ranking")
 
@@ -80,6 +84,11 @@ def draft(
     fields = Fields(config)
     try:
         architecture = _architecture(fields, task, notes)
+        if config.get("auto_map") and architecture not in _architectures():
+            raise DraftError(
+                f"{architecture} needs code that comes with the model (auto_map), which is never run here; choose a "
+                "model whose architecture transformers has, or write its entry by hand if the engine knows it"
+            )
         shape = _shape(fields, output_layer, notes)
         stored = quantization(fields, notes)
         limit = _token_limit(fields, notes)
@@ -116,11 +125,17 @@ def draft(
         notes.append(
             "Its tokenizer has no chat template: it continues text, and /v1/chat/completions needs a template."
         )
+    if architecture not in _architectures():
+        notes.append(f"No model of the catalogue is a {architecture}: whether the engine knows it was not checked.")
     if config.get("auto_map"):
-        notes.append(
-            "It brings Python code of its own (auto_map), which is not run: the engine must know its architecture."
-        )
+        notes.append("It brings Python code of its own (auto_map), which is never run.")
     return Draft(name=repository.rpartition("/")[2].lower(), preset=preset, notes=tuple(notes))
+
+
+@functools.cache
+def _architectures() -> frozenset[str]:
+    """Model classes of the catalogue, which the engines know without code of the model's own."""
+    return frozenset(preset.architecture for preset in catalog().values())
 
 
 def _architecture(fields: Fields, task: str, notes: list[str]) -> str:
@@ -154,8 +169,10 @@ def _architecture(fields: Fields, task: str, notes: list[str]) -> str:
 
 def _shape(fields: Fields, output_layer: bool | None, notes: list[str]) -> ModelShape:
     layers = fields.whole("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    listed = fields.string("hybrid_override_pattern") or fields.items("layers_block_type")
-    layers = len(listed) or layers
+    name = "hybrid_override_pattern" if fields.string("hybrid_override_pattern") else "layers_block_type"
+    if listed := fields.string(name) or fields.items(name):
+        require_all_listed(name, len(listed), layers)
+        layers = len(listed)
     if layers is not None and fields.model_type == "longcat_flash" and not fields.has("num_hidden_layers"):
         layers *= 2  # each of its num_layers has attention twice
     hidden = fields.whole("hidden_size", "n_embd", "d_model", "dim")
@@ -165,6 +182,8 @@ def _shape(fields: Fields, output_layer: bool | None, notes: list[str]) -> Model
         sizes = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads, "vocab_size": vocab}
         missing = ", ".join(name for name, value in sizes.items() if value is None)
         raise DraftError(f"its config.json lacks {missing}; write its entry by hand, as docs/adding-a-model.md shows")
+    if layers > _MOST_LAYERS:
+        raise DraftError(f"its config.json says {layers} layers, known are at most {_MOST_LAYERS}; correct it")
     if fields.defaulted:
         said = f"leaves {', '.join(fields.defaulted)} to the defaults of {fields.model_type}"
         notes.append(f"Its config.json {said}, which were taken from transformers 5.23.")

@@ -57,19 +57,32 @@ def _kinds(fields: Fields, layers: int, notes: list[str]) -> list[LayerKind]:
                 "hand"
             )
         return [_PATTERN[letter] for letter in pattern]
-    if names := _names(fields):
+    field, names = _names(fields)
+    if names:
+        require_all_listed(field, len(names), layers)
         # Some repositories list the layers of a multi-token prediction head behind those of the model.
         return [_kind(name, notes) for name in names[:layers]]
     return _by_rule(fields, layers)
 
 
-def _names(fields: Fields) -> list[str]:
+def require_all_listed(field: str, listed: int, layers: int | None) -> None:
+    """Raises DraftError if a list of the layers is shorter than their number: those left out would take no memory."""
+    if layers is not None and listed < layers:
+        raise DraftError(
+            f"its config.json contradicts itself: {field} lists {listed} layers of {layers} (num_hidden_layers); "
+            "download it again, or correct it"
+        )
+
+
+def _names(fields: Fields) -> tuple[str, list[str]]:
+    """The kinds of the layers, and which field lists them; empty where none does."""
     if ratios := fields.items("compress_ratios"):
-        return ["compressed_sparse_attention" if ratio else "sliding_attention" for ratio in ratios]
+        kinds = ["compressed_sparse_attention" if ratio else "sliding_attention" for ratio in ratios]
+        return "compress_ratios", kinds
     for name in ("layer_types", "layers_block_type"):
         if values := [value for value in fields.items(name) if isinstance(value, str)]:
-            return values
-    return []
+            return name, values
+    return "", []
 
 
 def _kind(name: str, notes: list[str]) -> LayerKind:
@@ -89,6 +102,7 @@ def _by_rule(fields: Fields, layers: int) -> list[LayerKind]:
     if full is not None:
         return ["full" if index in full else "linear" for index in range(layers)]
     if fields.whole("attention_chunk_size") and (rope := fields.items("no_rope_layers")):
+        require_all_listed("no_rope_layers", len(rope), layers)
         return ["sliding" if has_rope else "full" for has_rope in rope[:layers]]
     window = fields.whole("sliding_window")
     if window is None or fields.flag("use_sliding_window") is False:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -93,7 +94,13 @@ def directory_of(name: str) -> Path | None:
     """
     path = name.removeprefix("file:")
     is_path = path != name or path in (".", "..") or path.startswith(("/", "./", "../", "~"))
-    return Path(path).expanduser() if is_path else None
+    if not is_path:
+        return None
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        # ~somebody whom this machine does not know: a directory that is not there.
+        return Path(path)
 
 
 def repository_of(name: str) -> tuple[str, str]:
@@ -111,39 +118,61 @@ def repository_of(name: str) -> tuple[str, str]:
 
 def from_directory(path: Path) -> Facts:
     """The facts of a model in a directory; raises FactsError."""
-    if not path.is_dir():
-        raise FactsError(f"{path.absolute()} is not a directory; write the absolute path of one that holds config.json")
-    path = path.resolve()
-    slug = re.sub(r"[^\w.-]+", "-", path.name, flags=re.ASCII).strip("-.") or "model"
-    return _of_files(path, repository=f"local/{slug}", source=f"file:{path}")
+    with _readable(path):
+        if not path.is_dir():
+            raise FactsError(
+                f"{path.absolute()} is not a directory; write the absolute path of one that holds config.json"
+            )
+        path = path.resolve()
+        slug = re.sub(r"[^\w.-]+", "-", path.name, flags=re.ASCII).strip("-.") or "model"
+        return _of_files(path, repository=f"local/{slug}", source=f"file:{path}", whole=True)
 
 
 def from_snapshot(path: Path, repository: str) -> Facts:
-    """The facts of a repository in the hub's cache, whose directory `path` is named after its commit."""
-    return _of_files(path, repository=repository, revision=path.name)
+    """The facts of a repository in the hub's cache, whose directory `path` is named after its commit.
+
+    Weights that are not there yet are counted by their index: they will be downloaded.
+    """
+    with _readable(path):
+        return _of_files(path, repository=repository, revision=path.name, whole=False)
 
 
-def _of_files(path: Path, *, repository: str, source: str = "", revision: str = "main") -> Facts:
-    names = [str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()]
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """What the operating system refuses, as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise FactsError(
+            f"{where} cannot be read ({error.strerror or error}); let this user read it, or name another directory"
+        ) from None
+
+
+def _of_files(path: Path, *, repository: str, whole: bool, source: str = "", revision: str = "main") -> Facts:
+    """whole: every file that the index names must be there."""
+    # No deeper: a path such as / has everything below it.
+    names = [file.name for file in path.iterdir() if file.is_file()]
     config = with_quantization(_config(path, names), json_file(path / "hf_quant_config.json"))
     index = json_file(path / INDEX)
     chosen = weight_files([*names, *weight_map(index).values()], index, str(path))
     present = [path / name for name in chosen if (path / name).is_file()]
+    missing = [name for name in chosen if path / name not in present]
+    size = total_size(index) if missing else sum(file.stat().st_size for file in present)
+    if missing and (whole or not size):
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise FactsError(f"{path} lacks {missing[0]}{others} of the weights that {INDEX} names; download it again")
     seen = read_headers([safetensors_header(file) for file in present])
-    complete = len(present) == len(chosen)
-    size = sum(file.stat().st_size for file in present) if complete else total_size(index)
-    if not size:
-        raise FactsError(f"{path} lacks {chosen[0]}; download it again")
     return Facts(
         repository=repository,
         config=config,
         weights_bytes=size,
-        parameters=seen.parameters if complete else None,
+        parameters=None if missing else seen.parameters,
         license=license_of(_card(path)),
         revision=revision,
         source=source,
         task="sentence-similarity" if "modules.json" in names else "",
-        output_layer=seen.output_layer if complete else output_layer(weight_map(index)),
+        output_layer=output_layer(weight_map(index)) if missing else seen.output_layer,
         chat_template=any(name.startswith("chat_template") for name in names)
         or bool(json_file(path / "tokenizer_config.json").get("chat_template")),
     )
@@ -176,6 +205,8 @@ def json_file(path: Path) -> Mapping[str, Any]:
 def json_object(data: bytes, where: str) -> Mapping[str, Any]:
     try:
         value: object = json.loads(data)
+    except RecursionError:
+        raise FactsError(f"{where} is nested too deeply; download it again") from None
     except ValueError as error:
         raise FactsError(f"{where} is not JSON ({error}); download it again") from None
     if not isinstance(value, dict):
@@ -184,16 +215,26 @@ def json_object(data: bytes, where: str) -> Mapping[str, Any]:
 
 
 def weight_map(index: Mapping[str, Any]) -> Mapping[str, str]:
-    """Names of tensors to names of files."""
+    """Names of tensors to names of files, empty where there is no index; raises FactsError if it is damaged."""
     found = index.get("weight_map")
-    return cast("Mapping[str, str]", found) if isinstance(found, Mapping) else {}
+    if found is None:
+        return {}
+    files = list(cast("Mapping[str, object]", found).values()) if isinstance(found, Mapping) else [None]
+    if not all(isinstance(file, str) and _is_inside(file) for file in files):
+        raise FactsError(f"{INDEX} is damaged, its weight_map names no files of the model; download it again")
+    return cast("Mapping[str, str]", found)
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a name means a file below the directory that it is read from."""
+    return file.isprintable() and file != "" and not file.startswith("/") and ".." not in file.split("/")
 
 
 def total_size(index: Mapping[str, Any]) -> int:
     """Bytes of all tensors as an index counts them, 0 where it does not."""
     metadata = index.get("metadata")
     size = cast("Mapping[str, object]", metadata).get("total_size") if isinstance(metadata, Mapping) else None
-    return int(size) if isinstance(size, int | float) else 0
+    return int(size) if isinstance(size, int | float) and math.isfinite(size) and size > 0 else 0
 
 
 def weight_files(names: Iterable[str], index: Mapping[str, Any], where: str) -> list[str]:
@@ -278,6 +319,7 @@ def _card(path: Path) -> Mapping[str, Any]:
     matter = re.match(r"---\s*\n(.*?)\n---\s*(?:\n|$)", text, flags=re.DOTALL)
     try:
         card = yaml.safe_load(matter[1]) if matter else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError):
+        # A card without a licence that can be read; PyYAML lets all of these through.
         return {}
     return cast("Mapping[str, Any]", card) if isinstance(card, Mapping) else {}

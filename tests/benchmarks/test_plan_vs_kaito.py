@@ -93,7 +93,20 @@ KAITO = [
     ("Qwen/Qwen3.8-27B", 262_144, "4/1/1/1/1/1/1"),
 ]
 
-# Where Modelyard takes more nodes than KAITO with the same margin, or plans none at all: KAITO's plan would not load.
+# vLLM has no kernels of their attention for GPUs before Hopper: KAITO's plans would not load there, and Modelyard makes
+# none.
+SPARSE = ["deepseek-v3.2", "deepseek-v4-flash-0731", "deepseek-v4-pro", "glm-5.2-fp8"]
+BEFORE_HOPPER = [
+    "Standard_NV36ads_A10_v5",
+    "Standard_NV72ads_A10_v5",
+    "Standard_NC24ads_A100_v4",
+    "Standard_NC48ads_A100_v4",
+    "Standard_NC96ads_A100_v4",
+    "Standard_ND96asr_A100_v4",
+    "Standard_ND96amsr_A100_v4",
+]
+
+# Where Modelyard takes more nodes than KAITO with the same margin: KAITO's plan would not load.
 # weights: those of the fullest stage alone exceed what vLLM may use of a GPU. memory: with cache, runtime and
 # activations they do.
 DEARER = [
@@ -102,18 +115,10 @@ DEARER = [
     ("deepseek-r1-distill-qwen-14b", "Standard_NV72ads_A10_v5", (32768,), "memory"),
     ("deepseek-v3-0324", "Standard_NV36ads_A10_v5", (2048, 8192, 32768), "weights"),
     ("deepseek-v3-0324", "Standard_NV72ads_A10_v5", (2048, 8192), "weights"),
-    ("deepseek-v3.2", "Standard_NV36ads_A10_v5", (2048, 8192, 32768), "weights"),
-    ("deepseek-v3.2", "Standard_NV72ads_A10_v5", (2048, 8192), "weights"),
-    ("deepseek-v4-flash-0731", "Standard_NV36ads_A10_v5", (2048, 8192), "memory"),
-    ("deepseek-v4-pro", "Standard_NV36ads_A10_v5", (2048, 8192), "weights"),
-    ("deepseek-v4-pro", "Standard_NV72ads_A10_v5", (2048, 8192, 32768), "weights"),
-    ("deepseek-v4-pro", "Standard_NC24ads_A100_v4", (2048, 8192, 32768), "memory"),
     ("deepseek-v4-pro", "Standard_NC40ads_H100_v5", (2048, 8192, 32768), "weights"),
     ("deepseek-v4-pro", "Standard_NCC40ads_H100_v5", (2048, 8192, 32768), "weights"),
     ("gemma-4-26b-a4b-it", "Standard_NV36ads_A10_v5", (2048,), "memory"),
     ("gemma-4-31b-it", "Standard_NV36ads_A10_v5", (2048,), "memory"),
-    ("glm-5.2-fp8", "Standard_NV36ads_A10_v5", (2048, 8192, 32768), "memory"),
-    ("glm-5.2-fp8", "Standard_NV72ads_A10_v5", (2048, 8192, 32768), "memory"),
     ("granite-4.1-8b", "Standard_NV36ads_A10_v5", (2048,), "memory"),
     ("kimi-k2.5", "Standard_NV36ads_A10_v5", (2048, 8192, 32768), "weights"),
     ("kimi-k2.5", "Standard_NV72ads_A10_v5", (2048, 8192, 32768), "weights"),
@@ -184,11 +189,33 @@ def test_modelyard_takes_more_nodes_only_where_the_plan_of_kaito_would_not_load(
     dearer = {
         (each.preset, each.size, each.context): each.failure.kind if each.failure else each.why
         for each in on_nvidia()
-        if each.verdict in ("more expensive", "only KAITO")
+        if each.verdict == "more expensive"
     }
     named = {(preset, size, context): kind for preset, size, contexts, kind in DEARER for context in contexts}
     assert dearer.items() - named.items() == set(), "more expensive, and not named here"
     assert named.items() - dearer.items() == set(), "named here, and not more expensive any more"
+
+
+def test_modelyard_plans_none_where_kaito_does_only_for_sparse_attention_on_gpus_before_hopper() -> None:
+    unplanned = {
+        (each.preset, each.size, each.context): each.failure.kind if each.failure else each.why
+        for each in on_nvidia()
+        if each.verdict == "only KAITO"
+    }
+    assert unplanned == {
+        (preset, size, context): "compute capability"
+        for preset in SPARSE
+        for size in BEFORE_HOPPER
+        for context in contexts_of(catalog()[preset])
+    }
+
+
+def test_a_plan_for_gpus_without_kernels_for_the_model_says_so_once_and_blames_no_memory() -> None:
+    found = compare("deepseek-v3.2", "Standard_ND96amsr_A100_v4", 2048)
+    assert found.why == (
+        "compute capability of the GPU 2 → none; KAITO's would not load: A100-80GB has compute capability 8.0, "
+        "and attention over tokens that an indexer chooses needs 9.0 or more"
+    )
 
 
 @pytest.mark.parametrize(("preset", "size", "contexts", "kind"), DEARER)
@@ -256,6 +283,7 @@ def test_the_summary_counts_what_was_compared() -> None:
     assert f"{len(compared())} combinations: {len(catalog())} presets, 14 sizes" in text
     assert f"{verdicts['cheaper']} cheaper, {verdicts['equal']} equal, {verdicts['more expensive']} more" in text
     assert "although KAITO's would load: none" in text
+    assert f"compute capability: {', '.join(SPARSE)} on A10, A100-40GB, A100-80GB" in text
 
 
 def test_without_an_instance_type_the_choice_is_no_dearer_than_kaito_s_default_but_for_large_models() -> None:

@@ -155,6 +155,8 @@ def test_slices_of_a_node_that_is_not_divided_are_refused() -> None:
         labels("A100-SXM4-40GB-MIG-1g.5gb-SHARED"),
         labels("NVIDIA-A10", gpu__sharing_strategy="time-slicing"),
         labels("NVIDIA-A10", gpu__sharing_strategy="mps"),
+        labels("NVIDIA-A10", gpu__replicas="4"),
+        MIXED | {"nvidia.com/mig-1g.12gb.replicas": "2"},
     ],
 )
 def test_gpus_that_pods_share_are_refused_because_their_memory_is_not_ones_own(shared: dict[str, str]) -> None:

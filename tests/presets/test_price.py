@@ -123,11 +123,10 @@ def test_a_teams_own_price_wins_and_others_are_list_prices() -> None:
     assert (other.per_hour, other.origin) == (pytest.approx(6.98 * 1.08), "list price of eastus, 2024-08 x 1.08")
 
 
-def test_a_factor_that_is_given_wins_over_that_of_the_file() -> None:
+def test_a_factor_in_two_places_is_refused() -> None:
     own = {"currency": "USD", "regionFactor": 1.08}
-    price = list_prices("westeurope", factor=2, own=own).of(find_node_size(H100))
-    assert price is not None
-    assert price.per_hour == pytest.approx(13.96)
+    with pytest.raises(PriceFileError, match="one factor of list prices"):
+        list_prices("westeurope", factor=2, own=own)
 
 
 def test_own_prices_in_another_currency_are_never_mixed_with_list_prices() -> None:
@@ -138,15 +137,14 @@ def test_own_prices_in_another_currency_are_never_mixed_with_list_prices() -> No
     assert prices.of(find_node_size(H100)) is None
 
 
-def test_an_own_price_without_a_spot_price_says_so() -> None:
-    prices = list_prices(own={"currency": "USD", "sizes": {A100: 2.9}})
-    assert prices.of(find_node_size(A100), spot=True) == Price(2.9, "prices.yaml, no spot price known")
-
-
-def test_an_own_spot_price_alone_is_no_full_price() -> None:
-    prices = list_prices(own={"currency": "USD", "sizes": {A100: {"spot": 1}}})
-    assert prices.of(find_node_size(A100), spot=True) == Price(1, "prices.yaml")
-    assert prices.of(find_node_size(A100)) is None
+def test_what_an_entry_does_not_say_is_the_list_s_price() -> None:
+    size, catalogue = find_node_size(A100), list_prices()
+    full = list_prices(own={"currency": "USD", "sizes": {A100: 2.9}})
+    assert full.of(size) == Price(2.9, "prices.yaml")
+    assert full.of(size, spot=True) == catalogue.of(size, spot=True)
+    spot = list_prices(own={"currency": "USD", "sizes": {A100: {"spot": 1}}})
+    assert spot.of(size, spot=True) == Price(1, "prices.yaml")
+    assert spot.of(size) == catalogue.of(size)
 
 
 def test_own_prices_are_found_by_an_alias_and_in_any_case() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import yaml
-
 from components.planning.kaito.documents import Document
 from components.planning.kaito.findings import Findings
 from components.planning.place import Place, shown
+from components.planning.yaml_text import YamlError, read_yaml
 from presets.nearest import nearest
 
 DEFAULT_NAMESPACE = "default"
@@ -36,7 +35,9 @@ class ConfigMaps:
 
     def _find(self, name: str, namespace: str, place: Place, findings: Findings) -> Document | None:
         known = self._by_name.get(name, [])
-        here = [each for each in known if not namespace or not each.namespace or each.namespace == namespace]
+        # kubectl puts what has no namespace into one and the same, whichever that is.
+        mine = namespace or DEFAULT_NAMESPACE
+        here = [each for each in known if (each.namespace or DEFAULT_NAMESPACE) == mine]
         self.used.add(name)
         if len(here) == 1:
             return here[0]
@@ -51,7 +52,7 @@ class ConfigMaps:
             findings.refuse(
                 place,
                 found=f'"{name}", a ConfigMap in namespace {known[0].namespace or DEFAULT_NAMESPACE}',
-                allowed=f"a ConfigMap in the namespace of the Workspace, {namespace or DEFAULT_NAMESPACE}",
+                allowed=f"a ConfigMap in the namespace of the Workspace, {mine}",
                 do="give both the same metadata.namespace",
             )
         else:
@@ -92,12 +93,10 @@ class ConfigMaps:
 
 def _parsed(text: str, place: Place, findings: Findings) -> dict[str, Any] | None:
     try:
-        content: object = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        where = f"line {mark.line + 1} of it: " if mark else ""
-        reason = (error.problem if isinstance(error, yaml.MarkedYAMLError) else None) or "no YAML"
-        findings.refuse(place, found=where + reason, allowed="YAML", do="correct this line, or the one before it")
+        content = read_yaml(text)
+    except YamlError as error:
+        where = "" if error.line is None else f"line {error.line} of it: "
+        findings.refuse(place, found=f"{where}{error}", allowed="YAML", do=error.do)
         return None
     if content is None:
         return {}

@@ -7,13 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import yaml
-
 from components.planning.kaito.findings import Findings
 from components.planning.place import Place, shown
-
-MAX_DEPTH = 100
-"""Levels of maps and lists below which a document is taken for one that contains itself."""
+from components.planning.yaml_text import YamlError, read_yaml
 
 _MARKER = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _NOTHING_YET = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
@@ -67,31 +63,6 @@ class Document:
         return Place(f"{self.file}: {what} {self.name or f'at line {self.line}'}", self.name)
 
 
-class _TooDeep(Exception):
-    """A document that is nested without end."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads what kubectl reads: dates stay text, and a key that stands twice in a map is refused."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the parent's attribute, replaced and never changed
-        letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            first = lines.setdefault(str(key.value), key.start_mark.line)
-            if first != key.start_mark.line:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value} stands twice in one map", key.start_mark
-                )
-        return cast("dict[Any, Any]", super().construct_mapping(node, deep=deep))
-
-
 def documents(file: ManifestFile, findings: Findings) -> list[Document]:
     """Every object of a file, those of lists included. What cannot be read is a finding and hides no other document."""
     found: list[Document] = []
@@ -118,23 +89,12 @@ def _parts(text: str) -> Iterator[tuple[int, str]]:
 
 def _load(file: ManifestFile, first_line: int, text: str, findings: Findings) -> dict[str, Any] | None:
     try:
-        content = _plain(yaml.load(text, Loader=_Loader))
-    except yaml.MarkedYAMLError as error:
-        line = first_line + (error.problem_mark.line if error.problem_mark else 0)
-        do = "render the template first: helm template" if "{{" in text else "correct this line, or the one before it"
-        findings.refuse(Place(f"{file.path}: line {line}"), found=error.problem or "no YAML", allowed="YAML", do=do)
-        return None
-    except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        findings.refuse(Place(file.path), found=reason, allowed="YAML", do="write the file again as UTF-8 text")
-        return None
-    except _TooDeep:
-        findings.refuse(
-            Place(f"{file.path}: document at line {first_line}"),
-            found=f"maps and lists more than {MAX_DEPTH} levels deep",
-            allowed="a manifest",
-            do="remove the alias (*) that leads back to its own anchor (&)",
-        )
+        content = _plain(read_yaml(text))
+    except YamlError as error:
+        document = f"{file.path}: document at line {first_line}"
+        place = document if error.line is None else f"{file.path}: line {first_line + error.line - 1}"
+        do = "render the template first: helm template" if "{{" in text else error.do
+        findings.refuse(Place(place), found=str(error), allowed="YAML", do=do)
         return None
     if content is None or isinstance(content, dict):
         return cast("dict[str, Any] | None", content)
@@ -147,16 +107,14 @@ def _load(file: ManifestFile, first_line: int, text: str, findings: Findings) ->
     return None
 
 
-def _plain(value: object, depth: int = 0) -> object:
+def _plain(value: object) -> object:
     """The value as JSON has it: keys are text, and what is null in a map is absent."""
-    if depth > MAX_DEPTH:
-        raise _TooDeep
     match value:
         case Mapping():
             items = cast("Mapping[object, object]", value).items()
-            return {_key(key): _plain(item, depth + 1) for key, item in items if item is not None}
+            return {_key(key): _plain(item) for key, item in items if item is not None}
         case list():
-            return [_plain(item, depth + 1) for item in cast("list[object]", value)]
+            return [_plain(item) for item in cast("list[object]", value)]
         case _:
             return value
 

@@ -54,6 +54,9 @@ def from_workspace(document: Document, context: Context) -> dict[str, Any] | Non
             workspace.inference, place.at("inference"), document, context, engine=own.get("engine"), v1alpha1=v1alpha1
         )
     elif workspace.tuning is not None:
+        for field in own:
+            findings.warn(place.at("metadata", "annotations"), f"{field} is not honoured: a tuning job does not serve")
+        own = {}
         item["tuning"] = tuning_item(workspace.tuning, place.at("tuning"), document, context)
         nodes_of_tuning = ResourceSpec.model_construct(
             count=workspace.resource.count, partition=workspace.resource.partition

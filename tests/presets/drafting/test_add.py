@@ -21,7 +21,8 @@ from presets.drafting import command
 from presets.drafting.draft import DraftError
 from presets.drafting.entry_yaml import entry, read
 from presets.drafting.hub_files import from_hub, from_hub_cache
-from presets.drafting.repository_files import FactsError, from_directory
+from presets.drafting.repository_files import FactsError, from_directory, from_snapshot
+from tests.permissions import nobody
 from tests.hub_server import COMMIT, HubServer, Repository
 from tests.presets.builders import CONFIGS, Tensors, config_of, llama_tensors, published, safetensors
 
@@ -94,7 +95,29 @@ def test_only_the_files_that_the_index_names_are_counted(tmp_path: Path) -> None
     facts = from_directory(directory)
     assert facts.weights_bytes == (directory / "model-00001-of-00001.safetensors").stat().st_size
     (directory / "model-00001-of-00001.safetensors").unlink()
-    assert from_directory(directory).weights_bytes == 5000, "the index says how much there would be"
+    assert from_snapshot(directory, "org/model").weights_bytes == 5000, "the hub has the rest, the index says how much"
+    with pytest.raises(FactsError, match=r"lacks model-00001-of-00001\.safetensors of the weights .* download it"):
+        from_directory(directory)
+
+
+def test_a_path_that_no_directory_can_have_is_refused_in_words() -> None:
+    for path in ("/" + "a" * 5000, "/" + "a/" * 3000, "/a\0b", "~nobody-here/model"):
+        presets, failures = described([path], folder=Path("nowhere"))
+        assert not presets
+        assert failures[path], path
+
+
+def test_a_directory_that_this_user_may_not_read_is_refused_in_words(tmp_path: Path) -> None:
+    directory = tiny(tmp_path / "secret")
+    directory.chmod(0)
+    with nobody(), pytest.raises(FactsError, match=r"cannot be read \(Permission denied\); let this user read it"):
+        from_directory(directory)
+    directory.chmod(0o700)
+
+
+def test_the_root_of_the_machine_is_not_searched_for_weights() -> None:
+    with pytest.raises(FactsError, match="/ has no config.json"):
+        from_directory(Path("/"))
 
 
 def test_a_stored_output_layer_tells_that_embeddings_are_not_tied(tmp_path: Path) -> None:
@@ -137,6 +160,16 @@ def test_modelopts_older_quantization_file_is_read(tmp_path: Path) -> None:
         ({"config.json": '{"a": 1', "model.safetensors": ""}, "not JSON"),
         ({"config.json": '{"a": 1}', "model.safetensors": "short"}, "not a whole safetensors file"),
         ({"config.json": '{"a": 1}', "model.safetensors": "\x09\0\0\0\0\0\0\0" + '{"a": {}}'}, "damaged"),
+        ({"config.json": '{"a": ' + "[" * 3000, "model.safetensors": ""}, "nested too deeply"),
+        (
+            {"config.json": '{"a": 1}', "model.safetensors.index.json": '{"weight_map": {"a": 1}}'},
+            "names no files of the model",
+        ),
+        (
+            {"config.json": '{"a": 1}', "model.safetensors.index.json": '{"weight_map": {"a": "../b"}}'},
+            "names no files of the model",
+        ),
+        ({"config.json": '{"a": 1}', "model.safetensors": ""}, "not a whole safetensors file"),
         ({"model_index.json": "{}"}, "diffusion model"),
         ({"adapter_config.json": "{}", "adapter_model.safetensors": ""}, "LoRA adapter"),
         ({"README.md": ""}, "no config.json"),

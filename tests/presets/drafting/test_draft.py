@@ -294,6 +294,11 @@ def test_deepseek_v4_caches_one_vector_for_key_and_value() -> None:
     assert preset.quantization == Quantization(method="mixed", bits=4)
 
 
+def test_an_architecture_that_the_catalogue_has_not_is_said_to_be_unchecked() -> None:
+    found = drafted(changed("SmolLM2-135M-Instruct", architectures=["MadeUpForCausalLM"]))
+    assert any("MadeUpForCausalLM: whether the engine knows it was not checked" in note for note in found.notes)
+
+
 def test_what_nobody_said_is_a_note() -> None:
     found = drafted(changed("SmolLM2-135M-Instruct", tie_word_embeddings=None), license="", chat_template=False)
     assert [note.split()[0] for note in found.notes] == ["Nothing", "Its", "Its"]
@@ -314,6 +319,14 @@ def test_what_nobody_said_is_a_note() -> None:
         ({"num_key_value_heads": 2}, {}, "9 heads cannot share 2 kv_heads evenly"),
         ({"quantization_config": {"quant_method": "hqq"}}, {}, "quantized by hqq"),
         ({"layer_types": ["linear_attention"] * 30}, {}, "state"),
+        ({"layer_types": ["full_attention"] * 15}, {}, "layer_types lists 15 layers of 30 (num_hidden_layers)"),
+        ({"layers_block_type": ["attention"] * 15}, {}, "layers_block_type lists 15 layers of 30"),
+        ({"num_hidden_layers": 10**9}, {}, "1000000000 layers"),
+        (
+            {"architectures": ["MadeUpForCausalLM"], "auto_map": {"AutoModelForCausalLM": "modeling.MadeUp"}},
+            {},
+            "MadeUpForCausalLM needs code that comes with the model (auto_map), which is never run here",
+        ),
     ],
 )
 def test_what_is_no_decoder_is_refused_with_what_to_do(

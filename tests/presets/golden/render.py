@@ -14,7 +14,8 @@ from presets.price import Price, list_prices
 HEADER = """\
 What place() answers for every preset on every node size where nothing is asked for but the preset.
 Written by `make examples`; not to be edited. US$/h: list prices of eastus, of all nodes; -: no price is known.
-GiB: needed on the fullest GPU, of those that may be planned for. Sizes by price; those that do not fit at the end.
+GiB: needed on the fullest GPU, of those that may be planned for; what is left keeps room for adapters, too.
+Sizes by price; those that do not fit at the end.
 """
 
 COLUMNS = ("size", "US$/h", "nodes", "split", "replicas", "engine", "dtype", "context x sequences", "GiB")

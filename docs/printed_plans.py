@@ -91,7 +91,7 @@ def _first(configs: list[str]) -> str:
 
 def _changed(configs: list[str]) -> str:
     deployed = _plan(configs[-2], f"Pulumi.{STACK}.yaml")
-    records = {each.name: placed_record(each, deployed.target) for each in deployed.placed}
+    records = {each.name: placed_record(each, deployed.target, deployed.prices.currency) for each in deployed.placed}
     return render_table(_report(configs, Before(records=records)))
 
 

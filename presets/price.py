@@ -73,10 +73,8 @@ class Prices:
             return found
         if node.existing or self.currency != LIST_CURRENCY:
             return found
-        listed = self._listed(node, spot)
-        if found is None or listed is None:
-            return found or listed
-        return listed if listed.per_hour < found.per_hour else found
+        listed = self._listed(node, spot, full=found)
+        return found if found is not None and listed.per_hour >= found.per_hour else listed
 
     def offered(self, node: NodeSize) -> bool | None:
         """Whether the region has this size. None if the catalogue does not say: it lacks the region or the size."""

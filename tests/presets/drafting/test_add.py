@@ -22,8 +22,8 @@ from presets.drafting.draft import DraftError
 from presets.drafting.entry_yaml import entry, read
 from presets.drafting.hub_files import from_hub, from_hub_cache
 from presets.drafting.repository_files import FactsError, from_directory, from_snapshot
-from tests.permissions import nobody
 from tests.hub_server import COMMIT, HubServer, Repository
+from tests.permissions import nobody
 from tests.presets.builders import CONFIGS, Tensors, config_of, llama_tensors, published, safetensors
 
 TINY: dict[str, object] = {
@@ -116,7 +116,7 @@ def test_a_directory_that_this_user_may_not_read_is_refused_in_words(tmp_path: P
 
 
 def test_the_root_of_the_machine_is_not_searched_for_weights() -> None:
-    with pytest.raises(FactsError, match="/ has no config.json"):
+    with pytest.raises(FactsError, match=r"/ has no config\.json"):
         from_directory(Path("/"))
 
 

@@ -73,8 +73,10 @@ class Prices:
             return found
         if node.existing or self.currency != LIST_CURRENCY:
             return found
-        listed = self._listed(node, spot, full=found)
-        return found if found is not None and listed.per_hour >= found.per_hour else listed
+        listed = self._listed(node, spot)
+        if found is None or listed is None:
+            return found or listed
+        return min(found, listed, key=lambda price: price.per_hour)
 
     def offered(self, node: NodeSize) -> bool | None:
         """Whether the region has this size. None if the catalogue does not say: it lacks the region or the size."""

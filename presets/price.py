@@ -73,7 +73,7 @@ class Prices:
             return found
         if node.existing or self.currency != LIST_CURRENCY:
             return found
-        listed = self._listed(node, spot)
+        listed = self._listed(node, spot, spot_only=found is not None)
         if found is None or listed is None:
             return found or listed
         return min(found, listed, key=lambda price: price.per_hour)

@@ -25,7 +25,6 @@ LIST = "config: {modelyard:workspaces: "
         (f"{LIST}{{name: chat}}}}", ("modelyard:workspaces", "a list")),
         ("config: {modelyard:worksapces: []}", ("modelyard:worksapces", "modelyard:workspaces")),
         ("config: {modelyard:target: locl, modelyard:workspaces: []}", ("modelyard:target", "locl", "local")),
-        ("config: {modelyard:target: aks, modelyard:workspaces: []}", ("aks", "not in this version")),
         (
             f"{LIST}[{{name: chat, inference: {{preset: {{name: smolm2-135m-instruct}}}}}}]}}",
             ("preset.name", "smollm2-135m-instruct"),
@@ -35,7 +34,7 @@ LIST = "config: {modelyard:workspaces: "
             ("4 problems", "call it chat", "did you mean tuning", "neither inference nor tuning"),
         ),
     ],
-    ids=["no list", "misspelt key", "misspelt target", "later target", "unknown preset", "all problems at once"],
+    ids=["no list", "misspelt key", "misspelt target", "unknown preset", "all problems at once"],
 )
 def test_preview_refuses(idle_yard: Yard, text: str, words: tuple[str, ...]) -> None:
     idle_yard.write(text)

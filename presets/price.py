@@ -74,9 +74,8 @@ class Prices:
         if node.existing or self.currency != LIST_CURRENCY:
             return found
         listed = self._listed(node, spot, spot_only=found is not None)
-        if found is None or listed is None:
-            return found or listed
-        return min(found, listed, key=lambda price: price.per_hour)
+        known = [price for price in (found, listed) if price is not None]
+        return min(known, key=lambda price: price.per_hour, default=None)
 
     def offered(self, node: NodeSize) -> bool | None:
         """Whether the region has this size. None if the catalogue does not say: it lacks the region or the size."""
@@ -89,14 +88,16 @@ class Prices:
             return None
         return node.size_name in regions[self.region]
 
-    def _listed(self, node: NodeSize, spot: bool) -> Price | None:
+    def _listed(self, node: NodeSize, spot: bool, *, spot_only: bool) -> Price | None:
+        """spot_only: the full price of the list does not count, since the team gives its own."""
         catalog = _catalog()
         for region in dict.fromkeys((self.region, BASE_REGION, *catalog.regions)):
             price = catalog.regions.get(region, {}).get(node.size_name, SizePrice())
             if price.list is not None:
                 where = f", {region}" if region == self.region else f" of {region}"
                 by = "" if self.factor is None else f" x {self.factor:g}"
-                return _price(price, self.factor or 1, spot, suffix=f"{where}, {catalog.date}{by}")
+                known = SizePrice(spot=price.spot) if spot_only else price
+                return _price(known, self.factor or 1, spot, suffix=f"{where}, {catalog.date}{by}")
         return None
 
 

@@ -147,6 +147,11 @@ def test_what_an_entry_does_not_say_is_the_list_s_price() -> None:
     assert spot.of(size) == catalogue.of(size)
 
 
+def test_a_spot_node_without_a_spot_price_anywhere_costs_the_teams_full_price() -> None:
+    prices = list_prices(own={"currency": "USD", "sizes": {H100: 9.9}})
+    assert prices.of(find_node_size(H100), spot=True) == Price(9.9, "prices.yaml, no spot price known")
+
+
 def test_own_prices_are_found_by_an_alias_and_in_any_case() -> None:
     prices = list_prices(own={"currency": "USD", "sizes": {"standard_nd96asr_a100_v4": 20}})
     assert prices.of(find_node_size("Standard_ND96asr_v4")) == Price(20, "prices.yaml")

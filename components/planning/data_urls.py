@@ -1,21 +1,28 @@
 """URLs that training data may come from: http and https, of a host outside.
 
-The rules are KAITO's (api/v1beta1/workspace_validation.go). No network is asked: a name is judged by its letters, not
-by the address that it resolves to.
+The rules are KAITO's (api/v1beta1/workspace_validation.go), and stricter: what no public name service knows, and what
+is not globally reachable, is no host outside. No network is asked: a name is judged by its letters, not by the address
+that it resolves to.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from urllib.parse import SplitResult, urlsplit
+import unicodedata
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from components.planning.errors import Problem
 from components.planning.place import Place
 
-_METADATA_HOSTS = ("metadata.google.internal", "metadata.google", "instance-data.ec2.internal")
-# Private in the sense of RFC 1918 and RFC 4193.
-_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+_INSIDE = ("localhost", "local", "internal", "svc", "metadata.google")
+"""Names, and what names end with, that mean a machine, a cluster or a cloud from within."""
+
+_PLATFORM = frozenset({"168.63.129.16"})
+"""Public by its number, and answered by Azure's platform inside every virtual network."""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""Addresses that end with an IPv4 address; RFC 6052."""
 
 
 def url_problems(url: str, place: Place) -> list[Problem]:
@@ -29,8 +36,9 @@ def url_problems(url: str, place: Place) -> list[Problem]:
     found = f"{parts.scheme}://{parts.hostname}{parts.path}"
     if parts.scheme not in ("http", "https"):
         return [place.problem(found=found, allowed="http or https", do=_scheme_hint(parts))]
-    host = parts.hostname.rstrip(".")
-    if host == "localhost" or host.endswith(".localhost") or host in _METADATA_HOSTS or _is_local_address(host):
+    # As clients read it: percent-encoded letters and full-width digits mean the plain ones.
+    host = unicodedata.normalize("NFKC", unquote(parts.hostname)).lower().rstrip(".")
+    if _is_inside(host):
         return [
             place.problem(
                 found=found,
@@ -56,15 +64,22 @@ def _scheme_hint(parts: SplitResult) -> str:
     return "write its http or https URL"
 
 
-def _is_local_address(host: str) -> bool:
-    address = _address(host.partition("%")[0])
-    if address is None:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    link_local_multicast = address in ipaddress.ip_network("224.0.0.0/24" if address.version == 4 else "ff02::/16")
-    private = any(address in network for network in _PRIVATE if network.version == address.version)
-    return address.is_loopback or address.is_link_local or address.is_unspecified or link_local_multicast or private
+def _is_inside(host: str) -> bool:
+    address = _address(host.strip("[]").partition("%")[0])
+    if address is not None:
+        return str(address) in _PLATFORM or not _plain(address).is_global or address.is_multicast
+    return "." not in host or any(host == name or host.endswith(f".{name}") for name in _INSIDE)
+
+
+def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address within an IPv6 address, where it has one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or address
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

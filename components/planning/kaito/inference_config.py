@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from components.planning.engine_arguments import DECIDED
 from components.planning.kaito.findings import Findings
 from components.planning.place import Place, shown
 from presets.nearest import nearest
@@ -63,6 +64,8 @@ def _of_vllm(arguments: Mapping[str, object], place: Place, findings: Findings) 
                 config[_WHOLE_NUMBERS[name]] = number
         elif name == "dtype":
             config |= _dtype(value, here, findings)
+        elif name in DECIDED:
+            findings.warn(here, "not honoured: it follows from the plan")
         else:
             others[name] = value
     if others.get("quantization") == "bitsandbytes":

@@ -39,6 +39,9 @@ def described(
             presets[name] = _preset(name, folder, report)
         except (DraftError, FactsError) as error:
             failures[name] = str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            failures[name] = f"{name} cannot be kept in {folder} ({reason}); let this user write there"
     return presets, failures
 
 
@@ -83,10 +86,10 @@ def _preset(name: str, folder: Path, report: Callable[[str], None]) -> Preset:
 
 
 def _kept(file: Path, repository: str) -> Preset | None:
-    """None if there is no such file, or one of another version that does not read any more."""
+    """None if there is no such file that can be read, or one of another version that does not read any more."""
     try:
         return read(file.read_text(encoding="utf-8")).get(repository)
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -265,4 +265,4 @@ class PricesSpec(ConfigModel):
     region_factor: Annotated[float | None, Field(gt=0, le=100)] = None
     """What every list price is multiplied by, whatever the region: for example 1.08 where a region that is not in the
     list costs 8 % more than eastus, whose prices stand for it, or 0.9 for a discount. Prices of the file are taken as
-    they are; its regionFactor gives way to this one."""
+    they are; a factor stands here or in the file, not in both."""

@@ -22,7 +22,8 @@ _PLATFORM = frozenset({"168.63.129.16"})
 """Public by its number, and answered by Azure's platform inside every virtual network."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""Addresses that end with an IPv4 address; RFC 6052."""
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+"""Addresses that end with an IPv4 address; RFC 6052, and RFC 4291, section 2.5.5.1."""
 
 
 def url_problems(url: str, place: Place) -> list[Problem]:
@@ -36,8 +37,7 @@ def url_problems(url: str, place: Place) -> list[Problem]:
     found = f"{parts.scheme}://{parts.hostname}{parts.path}"
     if parts.scheme not in ("http", "https"):
         return [place.problem(found=found, allowed="http or https", do=_scheme_hint(parts))]
-    # As clients read it: percent-encoded letters and full-width digits mean the plain ones.
-    host = unicodedata.normalize("NFKC", unquote(parts.hostname)).lower().rstrip(".")
+    host = _as_clients_read(parts.hostname)
     if _is_inside(host):
         return [
             place.problem(
@@ -64,10 +64,18 @@ def _scheme_hint(parts: SplitResult) -> str:
     return "write its http or https URL"
 
 
+def _as_clients_read(host: str) -> str:
+    """Percent-encoded letters and full-width digits mean the plain ones, an ideographic full stop is a dot, and what
+    cannot be seen, such as a soft hyphen, is left out (UTS 46)."""
+    plain = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".").lower()
+    return "".join(each for each in plain if unicodedata.category(each) != "Cf").rstrip(".")
+
+
 def _is_inside(host: str) -> bool:
     address = _address(host.strip("[]").partition("%")[0])
     if address is not None:
-        return str(address) in _PLATFORM or not _plain(address).is_global or address.is_multicast
+        address = _plain(address)
+        return str(address) in _PLATFORM or not address.is_global or address.is_multicast
     return "." not in host or any(host == name or host.endswith(f".{name}") for name in _INSIDE)
 
 
@@ -77,7 +85,7 @@ def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.
         return address
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    if address in _NAT64:
+    if address in _NAT64 or address in _COMPATIBLE:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.sixtofour or address
 

@@ -216,7 +216,7 @@ def _prices(raw: object, region: str, around: Surroundings, problems: list[Probl
     if spec.file is not None and around.price_file_error:
         problems.append(
             place.at("file").problem(
-                found=f"{spec.file}: {around.price_file_error}",
+                found=f"{shown(spec.file)}: {around.price_file_error}",
                 allowed="a YAML file, relative to the stack's file",
                 do="correct the path or the file",
             )

@@ -52,15 +52,16 @@ def from_hub(repository: str, revision: str = "main") -> Facts:
 
 def from_hub_cache(repository: str, revision: str = "main") -> Facts | None:
     """The same out of the hub's cache on this machine; None where it has not all that is needed."""
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants, errors, try_to_load_from_cache
 
     for name in CONFIGS:
-        found = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
-        if isinstance(found, str):
-            try:
+        try:
+            found = try_to_load_from_cache(repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+            if isinstance(found, str):
                 return from_snapshot(Path(found).parent, repository)
-            except FactsError:
-                return None
+        except (errors.HFValidationError, FactsError, OSError):
+            # A name that the hub cannot have, files that are cut off, a cache of another user: the hub knows better.
+            return None
     return None
 
 

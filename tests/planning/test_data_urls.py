@@ -31,7 +31,15 @@ from components.planning.place import Place
         ),
         *("\uff11\uff12\uff17.0.0.1", "127\u30020\u30020\u30021", "169.254.169.254", "100.64.0.1", "100.100.100.200"),
         *("198.18.0.1", "255.255.255.255", "224.0.0.1", "168.63.129.16", "[::1]", "[::ffff:10.0.0.1]", "[fd00::1]"),
-        *("[64:ff9b::7f00:1]", "[2002:7f00:1::]", "user@localhost", "localhost:8080"),
+        *(
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "[::127.0.0.1]",
+            "[::ffff:168.63.129.16]",
+            "local\u00adhost",
+            "user@localhost",
+            "localhost:8080",
+        ),
     ],
 )
 def test_a_host_inside_is_refused(host: str) -> None:

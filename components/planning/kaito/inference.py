@@ -15,7 +15,7 @@ from components.planning.kaito.preset import check_access, preset_item, without_
 from components.planning.kaito.schema import Inference, Tuning
 from components.planning.place import Place
 from components.planning.tuning_rules import input_problems, output_problems
-from presets.catalog import Models
+from presets.catalog import Models, Preset, UnknownPreset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +56,14 @@ def inference_item(
         specs = [AdapterSpec.model_validate(adapter) for adapter in adapters]
         findings.problems += adapter_problems(specs, place.at("adapters"))
         item["adapters"] = [without_empty(adapter) for adapter in adapters]
-    config = _inference_config(inference.config, place.at("config"), document, context, engine=engine)
+    config = _inference_config(inference, place.at("config"), document, context, engine=engine)
     return item | ({"config": config} if config else {})
 
 
 def _inference_config(
-    name: str, place: Place, document: Document, context: Context, *, engine: str | None
+    inference: Inference, place: Place, document: Document, context: Context, *, engine: str | None
 ) -> dict[str, Any]:
+    name = inference.config
     if not name or name == inference_config.DEFAULT_TEMPLATE:
         return {}
     if engine == "transformers":
@@ -77,7 +78,15 @@ def _inference_config(
     if content is None:
         return {}
     here = Place(f"{place.path} ({name}, {inference_config.KEY})", place.workspace)
-    return inference_config.converted(content, here, context.findings)
+    preset = _known(inference.preset.name, context.models) if inference.preset else None
+    return inference_config.converted(content, here, context.findings, preset=preset)
+
+
+def _known(name: str, models: Models) -> Preset | None:
+    try:
+        return models.find(name)
+    except UnknownPreset:
+        return None
 
 
 def tuning_item(tuning: Tuning, place: Place, document: Document, context: Context) -> dict[str, Any]:

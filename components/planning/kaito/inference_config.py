@@ -8,6 +8,7 @@ from typing import Any, cast
 from components.planning.engine_arguments import DECIDED
 from components.planning.kaito.findings import Findings
 from components.planning.place import Place, shown
+from presets.catalog import Preset
 from presets.nearest import nearest
 
 KEY = "inference_config.yaml"
@@ -18,6 +19,19 @@ _WITHOUT_EFFECT = {
     "max_probe_steps": "KAITO reads it and uses it no more; here the plan computes what context fits",
     "kv_cache_cpu_memory_utilization": "a KV cache in the node's memory (LMCache) is not in this version",
 }
+IN_FLIGHT = "nf4"
+"""What vLLM's bitsandbytes makes of weights when it loads them."""
+
+_FORMATS = {
+    "compressed-tensors": ("fp8", "int4", "int8", "nvfp4", "mixed"),
+    "modelopt": ("fp8", "nvfp4", "mixed"),
+    "modelopt-fp4": ("nvfp4",),
+    "fbgemm-fp8": ("fp8",),
+    "fp8": ("fp8", "mixed"),
+    "auto-round": ("gptq", "awq"),
+}
+"""Names of vLLM for formats that have one name of their own here, as in presets/drafting/formats.py."""
+
 _WHOLE_NUMBERS = {"max-model-len": "maxContext", "max-num-seqs": "maxSequences"}
 _DTYPES = {
     "bfloat16": "bfloat16",
@@ -28,8 +42,10 @@ _DTYPES = {
 }
 
 
-def converted(content: Mapping[str, Any], place: Place, findings: Findings) -> dict[str, Any]:
-    """inference.config of our own form. `place` is where the YAML stands."""
+def converted(
+    content: Mapping[str, Any], place: Place, findings: Findings, *, preset: Preset | None = None
+) -> dict[str, Any]:
+    """inference.config of our own form. `place` is where the YAML stands; `preset`: whose, None where none is known."""
     for key in content:
         if key in _WITHOUT_EFFECT:
             findings.warn(place.at(key), f"not honoured: {_WITHOUT_EFFECT[key]}")
@@ -48,15 +64,19 @@ def converted(content: Mapping[str, Any], place: Place, findings: Findings) -> d
             do="write them as key: value",
         )
         return {}
-    return _of_vllm(cast("Mapping[str, object]", arguments), place.at("vllm"), findings)
+    return _of_vllm(cast("Mapping[str, object]", arguments), place.at("vllm"), findings, preset)
 
 
-def _of_vllm(arguments: Mapping[str, object], place: Place, findings: Findings) -> dict[str, Any]:
+def _of_vllm(
+    arguments: Mapping[str, object], place: Place, findings: Findings, preset: Preset | None
+) -> dict[str, Any]:
     config: dict[str, Any] = {}
     others: dict[str, str | int | float | bool] = {}
     for written, value in arguments.items():
         name, here = str(written).lstrip("-").replace("_", "-"), place.at(str(written))
-        if not isinstance(value, str | int | float):
+        if name in DECIDED:
+            findings.warn(here, "not honoured: it follows from the plan")
+        elif not isinstance(value, str | int | float):
             findings.refuse(here, found=shown(value), allowed="text, a number or a boolean", do=_scalar_hint(value))
         elif name in _WHOLE_NUMBERS:
             number = _whole_number(value, here, findings)
@@ -64,18 +84,38 @@ def _of_vllm(arguments: Mapping[str, object], place: Place, findings: Findings) 
                 config[_WHOLE_NUMBERS[name]] = number
         elif name == "dtype":
             config |= _dtype(value, here, findings)
-        elif name in DECIDED:
-            findings.warn(here, "not honoured: it follows from the plan")
+        elif name == "quantization":
+            config |= _quantization(str(value), here, findings, preset)
         else:
             others[name] = value
-    if others.get("quantization") == "bitsandbytes":
-        # vLLM's in-flight bitsandbytes is always NF4; load-format only repeats it.
-        del others["quantization"]
+    if config.get("quantization") == IN_FLIGHT:
+        # load-format: bitsandbytes only repeats it.
         others.pop("load-format", None)
-        config["quantization"] = "nf4"
     if others:
         config["vllm"] = others
     return config
+
+
+def _quantization(method: str, place: Place, findings: Findings, preset: Preset | None) -> dict[str, str]:
+    """What vLLM is told of published weights says nothing new; of others it makes 4 bits when it loads them."""
+    published = preset.quantization.method if preset and preset.quantization else ""
+    # awq_marlin and gptq_marlin are other kernels for the same weights.
+    means = method.lower().replace("_", "-").removesuffix("-marlin")
+    if means in ("", "none") or preset is None:
+        return {}
+    if means == "bitsandbytes" and published in ("", IN_FLIGHT):
+        return {} if published else {"quantization": IN_FLIGHT}
+    if published in _FORMATS.get(means, (means,)):
+        findings.warn(place, f"not honoured: the weights are published in {published}, which vLLM sees by itself")
+        return {}
+    are = f"published in {published}" if published else "published in 16 bits"
+    findings.refuse(
+        place,
+        found=shown(method),
+        allowed=f"how the weights are: {are}" if published else f"none or bitsandbytes: the weights are {are}",
+        do=f"remove it, or choose a preset that is published in {means}",
+    )
+    return {}
 
 
 def _whole_number(value: str | float, place: Place, findings: Findings) -> int | None:

@@ -45,13 +45,40 @@ def test_arguments_of_vllm_become_settings_and_the_others_are_handed_on() -> Non
         ("vllm: {max-model-len: ''}", None),
         ("vllm: {dtype: auto}", None),
         ("vllm: {quantization: bitsandbytes, load-format: bitsandbytes}", {"quantization": "nf4"}),
-        ("vllm: {quantization: awq}", {"vllm": {"quantization": "awq"}}),
+        ("vllm: {quantization: ''}", None),
+        ("vllm: {pipeline_parallel_size: 2, --max-loras: 4, lora-modules: [a], served-model-name: phi}", None),
         ("vllm:", None),
         ("", None),
     ],
 )
 def test_an_argument_is_read_as_vllm_reads_it(content: str, config: dict[str, object] | None) -> None:
     assert the_workspace(with_config(content))["inference"].get("config") == config
+
+
+@pytest.mark.parametrize("argument", ["pipeline-parallel-size: 2", "max_loras: 4", "--port: 5000", "enable-lora: true"])
+def test_an_argument_that_follows_from_the_plan_is_named_as_not_honoured(argument: str) -> None:
+    assert "not honoured: it follows from the plan" in warned(with_config(f"vllm: {{{argument}}}"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "method"),
+    [
+        ("gpt-oss-20b", "mxfp4"),
+        ("ministral-3-3b-instruct", "fp8"),
+        ("ministral-3-3b-instruct", "compressed_tensors"),
+    ],
+)
+def test_the_quantization_that_weights_are_published_in_is_named_as_nothing_new(preset: str, method: str) -> None:
+    text = with_config(f"vllm: {{quantization: {method}}}", inference=f"preset: {{name: {preset}}}")
+    assert "config" not in the_workspace(text)["inference"]
+    assert "quantization: not honoured: the weights are published in" in warned(text)
+
+
+def test_a_config_map_of_another_namespace_serves_no_workspace_of_the_default_one() -> None:
+    used = workspace(inference="{preset: {name: phi-3-mini-4k-instruct}, config: settings}")
+    (problem,) = read(used, config_map("vllm: {max-model-len: 1024}", metadata="namespace: x")).problems
+    assert "a ConfigMap in namespace x" in problem.found
+    assert "the namespace of the Workspace, default" in problem.allowed
 
 
 @pytest.mark.parametrize("key", ["max_probe_steps", "kv_cache_cpu_memory_utilization"])

@@ -129,9 +129,21 @@ CASES = [
     Case("no token", with_config("vllm: {max-model-len: 0}"), f"{CONFIG}.vllm.max-model-len", ("at least 1",)),
     Case(
         "an argument that is a list",
-        with_config("vllm: {lora-modules: [a]}"),
-        f"{CONFIG}.vllm.lora-modules",
+        with_config("vllm: {limit-mm-per-prompt: [a]}"),
+        f"{CONFIG}.vllm.limit-mm-per-prompt",
         ("text, a number or a boolean",),
+    ),
+    Case(
+        "a quantization that the weights have not",
+        with_config("vllm: {quantization: awq}"),
+        f"{CONFIG}.vllm.quantization",
+        ('"awq"', "bitsandbytes", "published in 16 bits", "choose a preset that is published in awq"),
+    ),
+    Case(
+        "another quantization than the published one",
+        with_config("vllm: {quantization: bitsandbytes}", inference="preset: {name: gpt-oss-20b}"),
+        f"{CONFIG}.vllm.quantization",
+        ('"bitsandbytes"', "published in mxfp4"),
     ),
     Case("an unknown dtype", with_config("vllm: {dtype: int4}"), f"{CONFIG}.vllm.dtype", ("auto, bfloat16",)),
     # adapters

@@ -107,6 +107,20 @@ def test_a_path_that_no_directory_can_have_is_refused_in_words() -> None:
         assert failures[path], path
 
 
+def test_a_repository_of_a_name_that_the_hub_cannot_have_is_refused_in_words(hub: HubServer, tmp_path: Path) -> None:
+    name = "org/" + "a" * 400
+    presets, failures = described([name], folder=tmp_path)
+    assert not presets
+    assert "check its spelling" in failures[name]
+
+
+def test_facts_that_cannot_be_kept_are_a_failure_in_words(hub: HubServer, tmp_path: Path) -> None:
+    hub.repositories["org/model"] = Repository(tiny(tmp_path / "model"))
+    (tmp_path / "models").write_text("a file where a folder should be")
+    _, failures = described(["org/model"], folder=tmp_path / "models")
+    assert "cannot be kept in" in failures["org/model"]
+
+
 def test_a_directory_that_this_user_may_not_read_is_refused_in_words(tmp_path: Path) -> None:
     directory = tiny(tmp_path / "secret")
     directory.chmod(0)

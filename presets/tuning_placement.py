@@ -47,6 +47,8 @@ class TuningPlacement:
     sequence_length: int
     batch_size: int
     gradient_checkpointing: bool
+    quantization: LoadQuantization | None
+    """Of the weights; None: they stay in 16 bits."""
     need: TuningMemory
     """On each GPU."""
     room: int
@@ -89,6 +91,7 @@ def place_tuning(
                 sequence_length=length,
                 batch_size=demand.batch_size,
                 gradient_checkpointing=checkpointing,
+                quantization=quantization,
                 need=need,
                 room=room,
                 price=price,

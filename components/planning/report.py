@@ -251,7 +251,7 @@ def _of_job(row: Row, workspace: PlacedWorkspace, model: TuningPlacement) -> Row
         row,
         parallelism=f"data {model.node.gpus}" if model.node.gpus > 1 else "1 GPU",
         engine=tuning.method,
-        dtype="nf4" if tuning.method == "qlora" else "16 bits",
+        dtype=model.quantization or "16 bits",
         context=model.sequence_length,
         sequences=model.batch_size,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from components.gpu_node_pool import GpuNodePool, GpuNodePoolArgs
-from components.planning.cluster_plan import PlacedWorkspace
+from components.planning.placed import PlacedWorkspace
 from components.planning.record import placed_record
 
 

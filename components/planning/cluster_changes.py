@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
-from components.planning.cluster_plan import PlacedWorkspace
 from components.planning.errors import Problem
 from components.planning.money import per_hour
+from components.planning.placed import PlacedWorkspace
 from components.planning.record import Record, placed_record
 
 START_MINUTES = 15

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from components.planning.config import InferenceSpec, PresetOptions, WorkspaceSpec
 from components.planning.engine_arguments import COUNTED_OTHERWISE
 from components.planning.ignored import ignored
+from components.planning.placed import PlacedWorkspace
 from components.planning.spec import Spec
 from components.planning.tuning_fields import uncounted_keys
-from presets.catalog import Preset
 from presets.placement import Placement
-from presets.tuning_placement import TuningPlacement
 
 _NO_NODE_IS_MADE = "no node is made with kubernetes.nodes: existing"
 
@@ -36,10 +35,9 @@ def ignored_keys(spec: Spec) -> Iterator[str]:
         yield from ignored(described, _existing_are_not_used(spec))
 
 
-def ignored_fields(
-    workspace: WorkspaceSpec, facts: Preset | None, model: Placement | TuningPlacement | None, spec: Spec
-) -> Iterator[str]:
+def ignored_fields(placed: PlacedWorkspace, spec: Spec) -> Iterator[str]:
     """Sentences about fields of one workspace."""
+    workspace, facts = placed.spec, placed.facts
     yield from _of_nodes(workspace, spec)
     options = options_of(workspace)
     images = {
@@ -54,7 +52,7 @@ def ignored_fields(
         where=f" on target {spec.target}",
     )
     if workspace.inference is not None:
-        yield from _of_engine(workspace, workspace.inference, model)
+        yield from _of_engine(placed, workspace.inference)
     if workspace.tuning is not None and (keys := uncounted_keys(workspace.tuning)):
         yield f"not counted by the plan, and passed on to the trainer as they are, of tuning.config: {', '.join(keys)}"
 
@@ -76,12 +74,10 @@ def _existing_are_not_used(spec: Spec) -> str:
     return f"existing nodes are not used with kubernetes.nodes: {spec.kubernetes.nodes}"
 
 
-def _of_engine(
-    workspace: WorkspaceSpec, inference: InferenceSpec, model: Placement | TuningPlacement | None
-) -> Iterator[str]:
+def _of_engine(placed: PlacedWorkspace, inference: InferenceSpec) -> Iterator[str]:
     """Arguments of vLLM that no vLLM gets, or that memory is not counted with."""
     arguments = inference.config.vllm
-    engine = model.load.engine if isinstance(model, Placement) else workspace.engine
+    engine = placed.model.load.engine if isinstance(placed.model, Placement) else placed.spec.engine
     if engine == "transformers":
         yield from ignored({"inference.config.vllm": bool(arguments)}, "the engine is transformers on these GPUs")
     elif uncounted := sorted(COUNTED_OTHERWISE & arguments.keys()):

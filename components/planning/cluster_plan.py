@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from components.planning.candidates import Candidates, Sizes, candidates_of, wrong_labels
 from components.planning.cluster_warnings import stack_warnings, workspace_warnings
@@ -14,18 +13,10 @@ from components.planning.errors import Problem, SpecError
 from components.planning.existing_nodes import Stock, Use, use_of
 from components.planning.misfit import no_place
 from components.planning.place import Place
+from components.planning.placed import Alternative, Placed, PlacedWorkspace
 from components.planning.spec import Spec
-from presets.catalog import Preset
-from presets.memory import MemoryNeed
-from presets.node_sizes import NodeSize
-from presets.placement import Demand, Misfit, Placement, place
-from presets.price import Price
-from presets.tuning_memory import TuningMemory
+from presets.placement import Demand, Misfit, place
 from presets.tuning_placement import TuningDemand, TuningPlacement, place_tuning
-
-Kind = Literal["inference", "tuning", "template"]
-
-Placed = Placement | TuningPlacement
 
 EASY_NODES = 4
 """Nodes of one replica up to which a size is chosen by itself: each further one is a further stage of the pipeline,
@@ -33,61 +24,6 @@ with the network between. A size that is asked for is not bound by it."""
 
 ALTERNATIVES = 3
 """Other sizes that a plan names."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alternative:
-    """Another size that would do, or a cheaper one that would not."""
-
-    size: str
-    nodes: int
-    per_hour: float | None
-    reason: str
-    """Why it does not do; "" if it does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlacedWorkspace:
-    """One workspace as it will be on nodes."""
-
-    name: str
-    kind: Kind
-    spec: WorkspaceSpec
-    place: Place
-    preset: str
-    """"" where the workspace has a template of its own."""
-    facts: Preset | None
-    node: NodeSize | None
-    """None: existing nodes that nobody has described."""
-    nodes: int
-    replicas: int
-    price: Price | None
-    """Of one node for an hour."""
-    model: Placed | None
-    """How the model is divided and what it needs; None with a template or with nodes that are not described."""
-    reason: str
-    """Why these nodes."""
-    alternatives: tuple[Alternative, ...] = ()
-
-    @property
-    def need(self) -> MemoryNeed | TuningMemory | None:
-        """Of the fullest GPU."""
-        return self.model.need if self.model else None
-
-    @property
-    def record_kind(self) -> str:
-        """What it can never become another of: inference, templates included, or tuning."""
-        return "tuning" if self.kind == "tuning" else "inference"
-
-    @property
-    def per_hour(self) -> float | None:
-        """Of all nodes; None: not known."""
-        return None if self.price is None else self.nodes * self.price.per_hour
-
-    @property
-    def gpus(self) -> int:
-        """That are paid for."""
-        return self.nodes * self.node.gpus if self.node else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +52,12 @@ def plan_on_nodes(spec: Spec) -> ClusterPlan:
     if problems:
         raise SpecError(problems, spec.stack_file)
     ordered = [one for one in found.values() if isinstance(one, PlacedWorkspace)]
-    each_their_own = [
-        warning
-        for one in ordered
-        for warning in workspace_warnings(
-            one.spec, facts=one.facts, preset=one.preset, node=one.node, price=one.price, model=one.model, spec=spec
-        )
-    ]
-    together = stack_warnings([(each.name, each.node, each.nodes, each.spec.resource.spot) for each in ordered], spec)
-    return ClusterPlan(workspaces=tuple(ordered), free_nodes=stock.free_nodes(), warnings=(*each_their_own, *together))
+    warnings = [warning for one in ordered for warning in workspace_warnings(one, spec)]
+    return ClusterPlan(
+        workspaces=tuple(ordered),
+        free_nodes=stock.free_nodes(),
+        warnings=(*warnings, *stack_warnings(ordered, spec)),
+    )
 
 
 def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) -> PlacedWorkspace | list[Problem]:
@@ -153,11 +86,8 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) ->
         # The number of nodes was meant for one size; of another, as many as the same replicas need.
         elsewhere, too_small = _ranked(replace(free, replicas=chosen.replicas), candidates.others)
     return PlacedWorkspace(
-        name=workspace.name,
-        kind="tuning" if workspace.tuning else "inference",
         spec=workspace,
         place=where,
-        preset=_preset_name(workspace),
         facts=demand.preset,
         node=chosen.node,
         nodes=chosen.nodes,
@@ -211,42 +141,27 @@ def _template(
     if size is not None:
         stock.take(use_of(workspace.name, size, nodes, ()))
     return PlacedWorkspace(
-        name=workspace.name,
-        kind="template",
         spec=workspace,
         place=where,
-        preset="",
         facts=None,
         node=size,
         nodes=nodes,
         replicas=workspace.replicas or nodes,
         price=price,
-        model=None,
         reason="asked for; the template's memory is not checked",
     )
 
 
 def _undescribed(workspace: WorkspaceSpec, where: Place, demand: Demand | TuningDemand) -> PlacedWorkspace:
     return PlacedWorkspace(
-        name=workspace.name,
-        kind="tuning" if workspace.tuning else "inference",
         spec=workspace,
         place=where,
-        preset=_preset_name(workspace),
         facts=demand.preset,
         node=None,
         nodes=workspace.resource.count or 1,
         replicas=workspace.replicas or 1,
-        price=None,
-        model=None,
         reason="existing nodes that modelyard:kubernetes.existing does not describe",
     )
-
-
-def _preset_name(workspace: WorkspaceSpec) -> str:
-    if workspace.tuning:
-        return workspace.tuning.preset.name
-    return workspace.inference.preset.name if workspace.inference and workspace.inference.preset else ""
 
 
 def _use(workspace: WorkspaceSpec, placement: Placed) -> Use:

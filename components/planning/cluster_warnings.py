@@ -6,13 +6,12 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from components.planning.cluster_ignored import ignored_fields, ignored_keys, options_of
-from components.planning.config import WorkspaceSpec
+from components.planning.placed import Placed, PlacedWorkspace
 from components.planning.spec import Spec
 from presets.catalog import Preset
 from presets.licenses import license_terms
 from presets.node_sizes import NodeSize
-from presets.placement import Placement
-from presets.price import BASE_REGION, Price, known_regions
+from presets.price import BASE_REGION, known_regions
 from presets.tuning_placement import TuningPlacement
 from presets.weights_source import parse_weights_source
 
@@ -21,33 +20,24 @@ _MISSPELT = 0.82
 common with eastus, eastasia, which is a region of its own, 0.71."""
 
 
-def workspace_warnings(
-    workspace: WorkspaceSpec,
-    *,
-    facts: Preset | None,
-    preset: str,
-    node: NodeSize | None,
-    price: Price | None,
-    model: Placement | TuningPlacement | None,
-    spec: Spec,
-) -> list[str]:
+def workspace_warnings(placed: PlacedWorkspace, spec: Spec) -> list[str]:
     """Sentences about one workspace, each of which begins with its name."""
     found = [
-        *(_of_model(workspace, facts, preset) if facts else ()),
-        *(_of_node(workspace, node, price, spec) if node else ()),
-        *(_of_placement(workspace, model, preset) if model else ()),
-        *ignored_fields(workspace, facts, model, spec),
+        *(_of_model(placed, placed.facts) if placed.facts else ()),
+        *(_of_node(placed, placed.node, spec) if placed.node else ()),
+        *(_of_placement(placed, placed.model) if placed.model else ()),
+        *ignored_fields(placed, spec),
     ]
-    if node is None:
+    if placed.node is None:
         found.append(
             "its nodes are not described in modelyard:kubernetes.existing: whether the model fits is seen only when an "
             "update asks the cluster"
         )
-    return [f"{workspace.name}: {warning}" for warning in found]
+    return [f"{placed.name}: {warning}" for warning in found]
 
 
-def _of_model(workspace: WorkspaceSpec, facts: Preset, preset: str) -> Iterator[str]:
-    options = options_of(workspace)
+def _of_model(placed: PlacedWorkspace, facts: Preset) -> Iterator[str]:
+    options, preset = options_of(placed.spec), placed.preset
     if facts.repository.gated and not options.model_access_secret:
         yield (
             f"{facts.repository.name} is gated, and presetOptions.modelAccessSecret names no Secret with an HF_TOKEN: "
@@ -70,19 +60,19 @@ def _are_its_own(weights: str, facts: Preset) -> bool:
     return (given.kind, given.target) == (own.kind, own.target)
 
 
-def _of_node(workspace: WorkspaceSpec, node: NodeSize, price: Price | None, spec: Spec) -> Iterator[str]:
+def _of_node(placed: PlacedWorkspace, node: NodeSize, spec: Spec) -> Iterator[str]:
     if node.retired:
         yield f"{node.name}: {node.retired}"
     if not node.existing and spec.prices.offered(node) is False:
         yield f"{node.name} is not offered in {spec.region}, as far as the price list knows"
-    if price is None and not node.existing:
-        kind = "spot price" if workspace.resource.spot else "price"
+    if placed.price is None and not node.existing:
+        kind = "spot price" if placed.spot else "price"
         yield f"the {kind} of {node.name} is not known; a price file may give it (modelyard:prices.file)"
-    if workspace.resource.spot and price is not None and not node.existing:
+    if placed.spot and placed.price is not None:
         yield "spot nodes can be taken back at any time, with 30 seconds' notice"
 
 
-def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, preset: str) -> Iterator[str]:
+def _of_placement(placed: PlacedWorkspace, model: Placed) -> Iterator[str]:
     if model.need.total > model.room:
         yield (
             f"does not fit by our arithmetic (a GPU would need {model.need}), and is planned because "
@@ -90,11 +80,11 @@ def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, 
         )
     if isinstance(model, TuningPlacement):
         return
-    asked = workspace.inference.config.max_context if workspace.inference else None
+    asked = placed.spec.inference.config.max_context if placed.spec.inference else None
     limit = model.load.preset.max_context
     if asked is None and model.load.context < limit:
         yield (
-            f"context is cut to {model.load.context:,} of the {limit:,} tokens that {preset} has, so that "
+            f"context is cut to {model.load.context:,} of the {limit:,} tokens that {placed.preset} has, so that "
             f"{model.load.sequences} sequences fit; set inference.config.maxContext to ask for another"
         )
     if model.nodes_of_replica > 1 and "infiniband" not in model.node.interconnect:
@@ -103,8 +93,8 @@ def _of_placement(workspace: WorkspaceSpec, model: Placement | TuningPlacement, 
         yield f"a replica spans {nodes} over Ethernet: each token crosses the network {times}"
 
 
-def stack_warnings(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:
-    """Sentences about the whole stack. placed: name, node, number of nodes, and whether at the spot price."""
+def stack_warnings(placed: Sequence[PlacedWorkspace], spec: Spec) -> list[str]:
+    """Sentences about the whole stack."""
     return [*ignored_keys(spec), *_of_region(spec), *_quotas(placed, spec)]
 
 
@@ -121,16 +111,14 @@ def _of_region(spec: Spec) -> Iterator[str]:
     )
 
 
-def _quotas(placed: Sequence[tuple[str, NodeSize | None, int, bool]], spec: Spec) -> list[str]:
-    made = [
-        (name, node, nodes, spot) for name, node, nodes, spot in placed if node and not node.existing and node.family
-    ]
+def _quotas(placed: Sequence[PlacedWorkspace], spec: Spec) -> Iterator[str]:
     quotas: dict[str, list[tuple[str, int]]] = {}
-    for name, node, nodes, spot in made:
-        family = "lowPriorityCores (spot)" if spot else node.family
-        quotas.setdefault(family, []).append((name, nodes * node.vcpus))
-    return [
-        f"quota to have in {spec.region}: {sum(count for _, count in users)} vCPUs of {family} "
-        f"({', '.join(f'{name} {count}' for name, count in users)})"
-        for family, users in sorted(quotas.items())
-    ]
+    for workspace in placed:
+        node = workspace.node
+        if node is None or node.existing or not node.family:
+            continue
+        family = "lowPriorityCores (spot)" if workspace.spot else node.family
+        quotas.setdefault(family, []).append((workspace.name, workspace.nodes * node.vcpus))
+    for family, users in sorted(quotas.items()):
+        each = ", ".join(f"{name} {vcpus}" for name, vcpus in users)
+        yield f"quota to have in {spec.region}: {sum(vcpus for _, vcpus in users)} vCPUs of {family} ({each})"

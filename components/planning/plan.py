@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.planning.cluster_plan import ClusterPlan, PlacedWorkspace, plan_on_nodes
+from components.planning.cluster_plan import ClusterPlan, plan_on_nodes
 from components.planning.config import RaySpec, Target
 from components.planning.errors import SpecError
 from components.planning.local_plan import WorkspacePlan, plan_locally
 from components.planning.local_sizing import Machine
+from components.planning.placed import PlacedWorkspace
 from components.planning.spec import RawConfig, Spec, Surroundings, read_spec
 from presets.price import Prices
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from components.planning.cluster_plan import PlacedWorkspace
 from components.planning.config import InferenceSpec, TuningSpec
 from components.planning.local_plan import WorkspacePlan
+from components.planning.placed import PlacedWorkspace
 from components.planning.render import canonical_json
 from presets.placement import Placement
 
@@ -38,7 +38,7 @@ def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Rec
         "nodes": workspace.nodes,
         "perHour": workspace.per_hour,
         "currency": currency,
-        "spot": spec.resource.spot and made,
+        "spot": workspace.spot,
         "labelSelector": _plain(spec.resource.label_selector),
         "preferredNodes": list(spec.resource.preferred_nodes),
         "partition": _plain(spec.resource.partition),

@@ -9,10 +9,10 @@ from typing import Any, cast
 from pydantic.alias_generators import to_camel
 
 from components.planning.change_rules import DELETE
-from components.planning.cluster_plan import Alternative, PlacedWorkspace
 from components.planning.local_plan import WorkspacePlan
 from components.planning.money import month
 from components.planning.names import base_url
+from components.planning.placed import Alternative, PlacedWorkspace
 from components.planning.plan import Plan
 from components.planning.record import Record
 from presets.memory import gib
@@ -200,7 +200,7 @@ def _placed_row(workspace: PlacedWorkspace) -> Row:
         gpus=workspace.gpus,
         gpu=node.gpu.name if node else "",
         replicas=workspace.replicas,
-        spot=workspace.spec.resource.spot and node is not None and not node.existing,
+        spot=workspace.spot,
         per_hour=workspace.per_hour,
         per_month=month(workspace.per_hour),
         reason=workspace.reason,

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from components.planning.cluster_plan import Alternative
 from components.planning.money import amount, per_hour, symbol
+from components.planning.placed import Alternative
 from components.planning.report import Memory, Report, Row
 from presets.memory import GIB, gib
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from components.planning.change_rules import RULES, Effect
-from components.planning.cluster_plan import Alternative
+from components.planning.placed import Alternative
 from components.planning.report import Memory, Report, Row
 from docs import printed_plans
 from presets.catalog import find_preset

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.planning.cluster_plan import PlacedWorkspace
 from components.planning.errors import Problem, SpecError
+from components.planning.placed import PlacedWorkspace
 from components.planning.plan import Plan
 from components.planning.preview import Before, preview
 from components.planning.spec import Surroundings
@@ -204,7 +204,7 @@ def test_weights_in_8_bits_need_more_than_in_4() -> None:
     assert isinstance(four.model, TuningPlacement)
     assert isinstance(eight.model, TuningPlacement)
     assert eight.model.need.parts()["weights"] > 1.5 * four.model.need.parts()["weights"]
-    assert [each.model.quantization for each in (four, eight)] == ["nf4", "int8"], "the plan says which of them it is"
+    assert (four.model.quantization, eight.model.quantization) == ("nf4", "int8"), "the plan says which of them it is"
 
 
 def test_all_that_is_wrong_comes_at_once_whether_it_is_a_word_or_the_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.planning.kaito.documents import ManifestFile
+from components.text_files import UnreadableText, read_text
 
 _GLOB = frozenset("*?[")
 
@@ -47,8 +48,6 @@ def _require_readable(pattern: Path) -> None:
 def _read(path: Path, folder: Path) -> ManifestFile:
     shown = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
     try:
-        return ManifestFile(path=shown, text=path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        return ManifestFile(path=shown, text="", error=error.strerror or str(error))
-    except UnicodeDecodeError:
-        return ManifestFile(path=shown, text="", error="it is not UTF-8 text")
+        return ManifestFile(path=shown, text=read_text(path))
+    except UnreadableText as wrong:
+        return ManifestFile(path=shown, text="", error=str(wrong))

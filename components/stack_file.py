@@ -11,6 +11,7 @@ from components.planning.errors import Problem, SpecError
 from components.planning.place import Place, shown
 from components.planning.spec import NAMESPACE, RawConfig, namespaced, raw_config
 from components.planning.yaml_text import YamlError, read_yaml
+from components.text_files import NotUtf8, UnreadableText, read_text
 
 PROJECT_FILE = "Pulumi.yaml"
 """May hold values for every stack; a stack's own win over them."""
@@ -55,19 +56,15 @@ def plain_value(value: object) -> object:
 
 
 def _content(path: Path, name: str, if_missing: str) -> object:
-    do = "write the file again as UTF-8 text"
     try:
-        return read_yaml(path.read_text(encoding="utf-8-sig"))
-    except OSError as wrong:
-        raise _refused(name, wrong.strerror or str(wrong), if_missing) from None
-    except UnicodeDecodeError:
-        raise _refused(name, "it is not UTF-8 text", do) from None
+        return read_yaml(read_text(path))
+    except NotUtf8 as wrong:
+        raise _refused(name, str(wrong), "write the file again as UTF-8 text") from None
+    except UnreadableText as wrong:
+        raise _refused(name, str(wrong), if_missing) from None
     except YamlError as wrong:
         place = name if wrong.line is None else f"{name}: line {wrong.line}"
         raise _refused(place, str(wrong), wrong.do) from None
-    except ValueError as wrong:
-        # A name that no file can have.
-        raise _refused(name, str(wrong), if_missing) from None
 
 
 def _config(content: object, name: str) -> dict[str, object]:

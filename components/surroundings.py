@@ -12,6 +12,7 @@ from components.planning.kaito.names import preset_names
 from components.planning.place import shown
 from components.planning.spec import RawConfig, Surroundings
 from components.planning.yaml_text import YamlError, read_yaml
+from components.text_files import UnreadableText, read_text
 from presets.catalog import Models
 
 
@@ -46,16 +47,11 @@ def _price_file(prices: object, folder: Path) -> tuple[object, str]:
     if not name.strip():
         return None, "an empty text names no file"
     try:
-        content = read_yaml((folder / name).read_text(encoding="utf-8-sig"))
-    except OSError as wrong:
-        return None, wrong.strerror or str(wrong)
-    except UnicodeDecodeError:
-        return None, "it is not UTF-8 text"
+        content = read_yaml(read_text(folder / name))
+    except UnreadableText as wrong:
+        return None, str(wrong)
     except YamlError as wrong:
         return None, f"{'' if wrong.line is None else f'line {wrong.line}: '}{wrong}; {wrong.do}"
-    except ValueError as wrong:
-        # A name that no file can have.
-        return None, str(wrong)
     if content is None:
         return None, "it is empty; it needs currency, and sizes with their prices"
     if not isinstance(content, Mapping):

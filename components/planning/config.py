@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from components.planning.fields import (
-    EngineKind,
     Hint,
     Method,
     NotAConfigMap,
@@ -19,6 +18,7 @@ from components.planning.fields import (
     WorkspaceName,
     refusal,
 )
+from presets.engines import EngineName
 from presets.lora import DEFAULT_RANK
 from presets.serve_config import Dtype
 
@@ -207,7 +207,7 @@ class WorkspaceSpec(ConfigModel):
     replicas: Annotated[int | None, Field(ge=1), Hint("to stop serving a model, remove its workspace")] = None
     """Ours: copies of the model, each with its own memory. Default 1 on target local, elsewhere as many as the nodes
     hold."""
-    engine: EngineKind | None = None
+    engine: EngineName | None = None
     """Ours: what generates the tokens. Default: transformers on target local, elsewhere vllm where the GPU can."""
     load_balancer: bool = False
     """Ours: an address outside of the cluster; KAITO's annotation kaito.sh/enablelb."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.planning.config import WorkspaceSpec
 from components.planning.fields import TENSOR, UTILIZATION
 from components.planning.spec import Spec
-from components.planning.training_values import training_values
+from components.planning.training_values import tuning_demand
 from presets.placement import Demand
 from presets.tuning_placement import TuningDemand
 
@@ -34,16 +34,5 @@ def demand_of(workspace: WorkspaceSpec, spec: Spec) -> Demand:
 
 def tuning_demand_of(workspace: WorkspaceSpec, spec: Spec) -> TuningDemand:
     """Of a workspace that makes an adapter."""
-    tuning = workspace.tuning
-    assert tuning is not None
-    values = training_values(tuning)
-    return TuningDemand(
-        preset=spec.models.find(tuning.preset.name),
-        method=tuning.method,
-        rank=values.rank,
-        targets=values.targets,
-        weight_bits=values.weight_bits,
-        sequence_length=values.sequence_length,
-        batch_size=values.batch_size,
-        gradient_checkpointing=values.gradient_checkpointing,
-    )
+    assert workspace.tuning is not None
+    return tuning_demand(workspace.tuning, spec.models.find(workspace.tuning.preset.name))

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -138,5 +138,4 @@ WeightsText = Annotated[str, AfterValidator(_weights)]
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 Strength = Annotated[str, AfterValidator(_strength)]
 Method = Annotated[TuningMethod, BeforeValidator(_lower)]
-EngineKind = Literal["transformers", "vllm"]
 NotAConfigMap = BeforeValidator(_config_is_not_a_config_map)

@@ -24,8 +24,9 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table(_headings(report), (_cells(row, report) for row in report.workspaces))
     if report.target != "local":
         yield ""
-        yield f"**{money_lines(report)[0]}**"
-        yield from (f"<br>{line}" for line in money_lines(report)[1:])
+        total, *more = money_lines(report)
+        yield f"**{total}**"
+        yield from (f"<br>{line}" for line in more)
     if report.warnings:
         yield ""
         yield "**Warnings**"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from components.planning.config import TuningSpec
 from components.planning.errors import Problem
 from components.planning.place import Place, shown
 from presets.catalog import Preset
 from presets.lora import lora_parameters
-from presets.tuning_placement import KAITO_RANK
+from presets.tuning_placement import KAITO_RANK, TuningDemand
 
 MOST_RANK = 512
 
@@ -19,28 +18,17 @@ ALL_LINEAR = "all-linear"
 """peft's word for every linear layer; here the preset's targets."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingValues:
-    """With the defaults of KAITO's training_config.yaml and of trl's SFTConfig; None: nobody asked, it is chosen."""
-
-    rank: int = KAITO_RANK
-    targets: tuple[str, ...] = ()
-    """Empty: the preset's."""
-    weight_bits: Literal[4, 8] = 4
-    sequence_length: int | None = None
-    batch_size: int = 1
-    gradient_checkpointing: bool | None = None
-
-
-def training_values(tuning: TuningSpec) -> TrainingValues:
-    """Of a tuning without problems."""
+def tuning_demand(tuning: TuningSpec, preset: Preset) -> TuningDemand:
+    """Of a tuning without problems, with the defaults of KAITO's training_config.yaml and of trl's SFTConfig."""
     lora, training = _section(tuning, "LoraConfig"), _section(tuning, "TrainingArguments")
-    targets, length = lora.get("target_modules"), training.get(_length_key(training))
-    return TrainingValues(
+    targets = lora.get("target_modules")
+    return TuningDemand(
+        preset=preset,
+        method=tuning.method,
         rank=lora.get("r", KAITO_RANK),
         targets=tuple(cast("list[str]", targets)) if isinstance(targets, list) else (),
         weight_bits=8 if _section(tuning, "QuantizationConfig").get("load_in_8bit") else 4,
-        sequence_length=length,
+        sequence_length=training.get(_length_key(training)),
         batch_size=training.get("per_device_train_batch_size", 1),
         gradient_checkpointing=training.get("gradient_checkpointing"),
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from components.planning.errors import Problem
 from components.planning.place import Place, shown
+from presets.catalog import TuningMethod
 from presets.nearest import nearest
+from presets.tuning_placement import KAITO_RANK
 
 SECTIONS = (
     "ModelConfig",
@@ -18,7 +20,7 @@ SECTIONS = (
     "DataCollator",
     "DatasetConfig",
 )
-DEFAULT_LORA = {"r": 8, "lora_alpha": 8}
+DEFAULT_LORA = {"r": KAITO_RANK, "lora_alpha": 8}
 """Of both of KAITO's templates, and of its trainer where a ConfigMap has no LoraConfig (peft's own default)."""
 
 OUTPUT_ROOT = "/mnt"
@@ -27,7 +29,7 @@ OUTPUT_ROOT = "/mnt"
 _BITS = ("load_in_4bit", "load_in_8bit")
 
 
-def section_problems(sections: Mapping[str, Any], *, method: Literal["lora", "qlora"], place: Place) -> list[Problem]:
+def section_problems(sections: Mapping[str, Any], *, method: TuningMethod, place: Place) -> list[Problem]:
     """What is wrong with the sections of a tuning's config, which stand at `place`."""
     problems: list[Problem] = []
     for name, section in sections.items():
@@ -53,9 +55,7 @@ def _section(sections: Mapping[str, Any], name: str) -> Mapping[str, Any] | None
     return cast("Mapping[str, Any]", section) if isinstance(section, Mapping) else None
 
 
-def _bits_problems(
-    quantization: Mapping[str, Any] | None, method: Literal["lora", "qlora"], place: Place
-) -> list[Problem]:
+def _bits_problems(quantization: Mapping[str, Any] | None, method: TuningMethod, place: Place) -> list[Problem]:
     if quantization is None:
         return []
     wrong = [bits for bits in _BITS if not isinstance(quantization.get(bits), bool | None)]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
+from components.planning.errors import Problem, SpecError
 from components.planning.local_sizing import Gpu, Machine
+from components.planning.placed import PlacedWorkspace
 from components.planning.plan import Plan, decide
 from components.planning.preview import Before, preview
 from components.planning.spec import Spec, Surroundings, parse_spec, raw_config
@@ -43,3 +46,15 @@ def chat(more: str = "", *, config: str = "", preset: str = "name: smollm2-135m-
     """A stack with one workspace, chat: `more` is added to it, `config` to its settings; `preset` replaces its own."""
     inference = f"preset: {{{preset}}}" + (f", config: {{{config}}}" if config else "")
     return f"workspaces: [{{name: chat, inference: {{{inference}}}" + (f", {more}" if more else "") + "}]"
+
+
+def only(text: str, around: Surroundings | None = None) -> PlacedWorkspace:
+    (workspace,) = plan_of(text, around=around).placed
+    return workspace
+
+
+def problem_of(text: str) -> Problem:
+    with pytest.raises(SpecError) as refused:
+        plan_of(text)
+    (problem,) = refused.value.problems
+    return problem

@@ -6,8 +6,9 @@ import pytest
 
 from components.planning.config import TuningSpec, WorkspaceSpec
 from components.planning.place import Place
-from components.planning.training_values import training_values
+from components.planning.training_values import tuning_demand
 from components.planning.tuning_fields import tuning_only_problems, uncounted_keys
+from presets.catalog import find_preset
 from tests.planning.builders import chat, plan_of
 
 PHI = "name: phi-4"
@@ -188,7 +189,9 @@ def test_what_kaito_writes_into_every_tuning_is_not_named() -> None:
 def test_what_is_not_named_is_counted(section: str, key: str, value: object) -> None:
     asked = tuning({section: {key: value}})
     assert uncounted_keys(asked) == []
-    assert training_values(asked) != training_values(tuning({})), f"{section}.{key} changes nothing in the plan"
+    preset = find_preset("phi-3-mini-4k-instruct")
+    counted, default = tuning_demand(asked, preset), tuning_demand(tuning({}), preset)
+    assert counted != default, f"{section}.{key} changes nothing in the plan"
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from components.planning.kaito.findings import Findings
 from components.planning.place import Place, shown
 from components.planning.tuning_config import DEFAULT_LORA, SECTIONS, section_problems
+from presets.catalog import TuningMethod
 
 KEY = "training_config.yaml"
 DEFAULT_TEMPLATES = {"lora": "lora-params-template", "qlora": "qlora-params-template"}
@@ -17,7 +18,7 @@ _ROOT = "training_config"
 
 
 def sections_of(
-    content: Mapping[str, Any], *, method: Literal["lora", "qlora"], place: Place, findings: Findings
+    content: Mapping[str, Any], *, method: TuningMethod, place: Place, findings: Findings
 ) -> dict[str, Any]:
     """The sections below training_config, checked. `place` is where the YAML stands."""
     if isinstance(content.get(_ROOT), Mapping):

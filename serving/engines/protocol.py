@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 FinishReason = Literal["stop", "length"]
@@ -17,7 +18,40 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    """Tokens less likely than this share of the likeliest are left out."""
+    repetition_penalty: float = 1.0
+    """Above 1 makes tokens of the prompt and of the completion less likely: positive logits are divided by it,
+    negative ones multiplied, as in transformers."""
+    presence_penalty: float = 0.0
+    """Taken once from the logit of each token of the completion, as OpenAI has it."""
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit as often as the completion has it."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    """Added to the logits of these tokens; -100 bans a token and 100 leaves no other."""
     seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterUse:
+    """Which adapter a request is answered with."""
+
+    id: str
+    """Of an adapter that `Engine.load_adapter` has taken."""
+    strength: float | None = None
+    """From 0 to 1, how much of it is added to the base model; None: the adapter's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """One version of a LoRA adapter, as files."""
+
+    id: str
+    """Another content is another id: what a running request uses is never replaced under it."""
+    path: Path
+    """A directory with peft's adapter_config.json and adapter_model.safetensors."""
+    strength: float = 1.0
+    """From 0 to 1; for requests that do not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +65,26 @@ class GenerationRequest:
     sampling: Sampling = Sampling()
     stop_token_ids: frozenset[int] = frozenset()
     """Generation ends with finish reason "stop" at any of these; the stop token itself is not returned."""
+    min_tokens: int = 0
+    """Completion tokens before which no stop token is chosen."""
+    adapter: AdapterUse | None = None
+    """None: the base model."""
+    logprobs: int | None = None
+    """How many of the likeliest tokens are told beside each token's own log probability; None: neither is."""
+    grammar: str | None = None
+    """What the completion is held to, in llguidance's JSON; the stop tokens are allowed where it may end."""
+    client: str = ""
+    """Whom the request is for. Clients take turns where requests have to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """Natural logarithms of probabilities under the model itself: temperature, penalties and limits left out."""
+
+    logprob: float
+    """Of the token that was chosen."""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens and theirs, falling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +93,8 @@ class TokenChunk:
 
     token_ids: tuple[int, ...]
     finish_reason: FinishReason | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One for each of the tokens if the request asked for them, else none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +141,15 @@ class RequestFailed(Exception):
     """This one request failed inside the engine; others go on."""
 
 
+class AdapterRefused(Exception):
+    """An adapter that this model cannot be served with. `reason` is CamelCase, `message` a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(f"{reason}: {message}")
+
+
 class Engine(Protocol):
     """Many requests at once over one base model."""
 
@@ -97,6 +162,17 @@ class Engine(Protocol):
 
         Raises EngineUnavailable, EngineOverloaded or RequestFailed from the first or any later `__anext__`.
         """
+        ...
+
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """Check an adapter and have it ready for requests; others go on meanwhile. It stays over restarts.
+
+        Raises AdapterRefused, or EngineUnavailable. An id that is loaded already is not loaded again.
+        """
+        ...
+
+    async def unload_adapter(self, adapter_id: str) -> None:
+        """Forget an adapter once the requests that use it have ended; new ones with it fail. Unknown ids are gone."""
         ...
 
     def health(self) -> EngineHealth: ...

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from serving.engines.protocol import (
+    Adapter,
+    AdapterRefused,
     EngineHealth,
     EngineStats,
     FinishReason,
@@ -30,6 +32,8 @@ class ScriptedEngine:
         """Requests whose iterator was closed before its last chunk."""
         self.steps_made = 0
         self.max_waiting = 0
+        self.adapters: dict[str, Adapter] = {}
+        self.refuses_adapters: AdapterRefused | None = None
         self.state = EngineHealth(status="ready", phases={"process": 0.5, "load": 1.5, "warmup": 0.25}, pid=4321)
 
     def says(self, *chunks: Sequence[int], finish_reason: FinishReason = "stop", then: Exception | None = None) -> None:
@@ -68,6 +72,14 @@ class ScriptedEngine:
             self.closed_early += not ended
 
     async def start(self) -> None: ...
+
+    async def load_adapter(self, adapter: Adapter) -> None:
+        if self.refuses_adapters is not None:
+            raise self.refuses_adapters
+        self.adapters[adapter.id] = adapter
+
+    async def unload_adapter(self, adapter_id: str) -> None:
+        self.adapters.pop(adapter_id, None)
 
     def health(self) -> EngineHealth:
         return self.state

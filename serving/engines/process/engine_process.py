@@ -11,10 +11,24 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from serving.engines.process.child import Child
-from serving.engines.process.messages import Cancel, Event, LaunchOptions, Started, StartFailed, StepReport, Submit
+from serving.engines.process.messages import (
+    AdapterLoaded,
+    AdapterNotLoaded,
+    Cancel,
+    Event,
+    LaunchOptions,
+    LoadAdapter,
+    Started,
+    StartFailed,
+    StepReport,
+    Submit,
+    UnloadAdapter,
+)
 from serving.engines.process.restarts import RestartPolicy
 from serving.engines.process.token_stream import TokenStream
 from serving.engines.protocol import (
+    Adapter,
+    AdapterRefused,
     EngineHealth,
     EngineOverloaded,
     EngineStats,
@@ -42,6 +56,9 @@ class EngineProcess:
         self._health = EngineHealth(status="starting", reason="EngineStarting", message="the engine loads its weights")
         self._stats = EngineStats()
         self._streams: dict[str, TokenStream] = {}
+        self._adapters: dict[str, Adapter] = {}
+        """Those that are loaded, or were before the process died."""
+        self._loading: dict[str, asyncio.Future[None]] = {}
         self._serial = itertools.count()
         self._deaths: list[float] = []
         self._restarts = 0
@@ -77,6 +94,21 @@ class EngineProcess:
                 self._forget(request_id)
                 child.send(Cancel(request_id))
 
+    async def load_adapter(self, adapter: Adapter) -> None:
+        if adapter.id in self._adapters:
+            return
+        loading = self._loading.get(adapter.id)
+        if loading is None:
+            child = self._ready_child()
+            loading = self._loading[adapter.id] = asyncio.get_running_loop().create_future()
+            child.send(LoadAdapter(adapter))
+        await asyncio.shield(loading)
+        self._adapters[adapter.id] = adapter
+
+    async def unload_adapter(self, adapter_id: str) -> None:
+        if self._adapters.pop(adapter_id, None) is not None and self._child is not None:
+            self._child.send(UnloadAdapter(adapter_id))
+
     def health(self) -> EngineHealth:
         if self._draining and self._health.status == "ready":
             message = f"no new requests; {len(self._streams)} are being finished"
@@ -109,12 +141,17 @@ class EngineProcess:
 
     def _admit(self) -> Child:
         """The child that takes a request now. Raises EngineUnavailable or EngineOverloaded."""
-        health = self.health()
-        if health.status != "ready" or self._child is None:
-            raise EngineUnavailable(f"the engine is {health.status}: {health.message}")
+        child = self._ready_child()
         places = self._options.engine.max_sequences
         if len(self._streams) >= places + self._max_waiting:
             raise EngineOverloaded(f"{places} requests run and {self._max_waiting} wait already; try again later")
+        return child
+
+    def _ready_child(self) -> Child:
+        """Raises EngineUnavailable."""
+        health = self.health()
+        if health.status != "ready" or self._child is None:
+            raise EngineUnavailable(f"the engine is {health.status}: {health.message}")
         return self._child
 
     async def _launch(self) -> Child:
@@ -133,15 +170,30 @@ class EngineProcess:
         if not isinstance(event, Started):
             self._child = None
             raise _start_failure(event, await child.end())
+        if not await self._reload_adapters(child):
+            self._child = None
+            raise _start_failure(None, await child.end())
         loading = {"load": event.load_seconds, "warmup": event.warmup_seconds}
         process = time.monotonic() - begin - sum(loading.values())
         self._health = EngineHealth(status="ready", phases={"process": process, **loading}, pid=child.pid)
         return child
 
+    async def _reload_adapters(self, child: Child) -> bool:
+        """Give a new process the adapters that the last one had; False when it ends meanwhile."""
+        for adapter in list(self._adapters.values()):
+            child.send(LoadAdapter(adapter))
+            while not isinstance(event := await child.receive(), AdapterLoaded | AdapterNotLoaded):
+                if event is None:
+                    return False
+            if isinstance(event, AdapterNotLoaded):
+                _log.error("the adapter %s is lost: %s: %s", adapter.id, event.reason, event.message)
+                del self._adapters[adapter.id]
+        return True
+
     async def _supervise(self, child: Child) -> None:
         """Hand out what the process sends; when it dies, start the next one, until there were too many deaths."""
         while True:
-            while isinstance(event := await child.receive(), StepReport):
+            while (event := await child.receive()) is not None:
                 self._dispatch(event)
             end = await child.end()
             self._child = None
@@ -189,7 +241,20 @@ class EngineProcess:
                 _log.info("the engine answers again, pid %d", child.pid)
                 return child
 
-    def _dispatch(self, report: StepReport) -> None:
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case StepReport():
+                self._hand_out(event)
+            case AdapterLoaded(adapter_id):
+                if loading := self._loading.pop(adapter_id, None):
+                    loading.set_result(None)
+            case AdapterNotLoaded(adapter_id, reason, message):
+                if loading := self._loading.pop(adapter_id, None):
+                    loading.set_exception(AdapterRefused(reason, message))
+            case _:
+                raise TypeError(f"unexpected from a running engine: {event}")
+
+    def _hand_out(self, report: StepReport) -> None:
         self._stats = report.stats
         for request_id, chunk in report.chunks.items():
             stream = self._streams.get(request_id)
@@ -212,6 +277,9 @@ class EngineProcess:
         for request_id, stream in list(self._streams.items()):
             stream.fail(EngineUnavailable(reason))
             self._forget(request_id)
+        for loading in self._loading.values():
+            loading.set_exception(EngineUnavailable(reason))
+        self._loading.clear()
 
 
 def _start_failure(event: Event | None, end: str) -> StartupFailure:

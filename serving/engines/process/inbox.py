@@ -17,15 +17,20 @@ class Inbox:
     """Commands in order of arrival. When the other end closes, the process ends at once, whatever it is doing."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        """None wakes who waits, and is no command."""
         threading.Thread(target=self._receive, args=(connection,), name="inbox", daemon=True).start()
 
     def collect(self, *, wait: bool) -> list[Command]:
-        """What has come in; with `wait`, at least one command."""
+        """What has come in; with `wait`, at least one command unless somebody calls `wake`."""
         collected = [self._commands.get()] if wait else []
         while not self._commands.empty():
             collected.append(self._commands.get())
-        return collected
+        return [command for command in collected if command is not None]
+
+    def wake(self) -> None:
+        """End the waiting of `collect`; any thread may call it."""
+        self._commands.put(None)
 
     def _receive(self, connection: socket.socket) -> None:
         stream = connection.makefile("rb")

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pydantic import BaseModel, ConfigDict
 
 from presets.serve_config import EngineArgs
-from serving.engines.protocol import EngineStats, GenerationRequest, TokenChunk
+from serving.engines.protocol import Adapter, EngineStats, GenerationRequest, TokenChunk
 
 _LENGTH = struct.Struct("!I")
 
@@ -38,7 +38,17 @@ class Cancel:
     request_id: str
 
 
-Command = Submit | Cancel
+@dataclass(frozen=True)
+class LoadAdapter:
+    adapter: Adapter
+
+
+@dataclass(frozen=True)
+class UnloadAdapter:
+    adapter_id: str
+
+
+Command = Submit | Cancel | LoadAdapter | UnloadAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +76,21 @@ class StepReport:
     stats: EngineStats
 
 
-Event = Started | StartFailed | StepReport
+@dataclass(frozen=True)
+class AdapterLoaded:
+    adapter_id: str
+
+
+@dataclass(frozen=True)
+class AdapterNotLoaded:
+    """The fields of an AdapterRefused."""
+
+    adapter_id: str
+    reason: str
+    message: str
+
+
+Event = Started | StartFailed | StepReport | AdapterLoaded | AdapterNotLoaded
 
 
 def encode(message: Command | Event) -> bytes:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterator
 
 import torch
 
+from serving.engines.process.adapter_reader import AdapterReader
 from serving.engines.process.inbox import Inbox, end_without_parent
 from serving.engines.process.messages import (
+    AdapterLoaded,
+    AdapterNotLoaded,
     Cancel,
     Command,
     Event,
     LaunchOptions,
+    LoadAdapter,
     Started,
     StartFailed,
     StepReport,
     Submit,
+    UnloadAdapter,
     encode,
 )
-from serving.engines.protocol import RequestFailed
+from serving.engines.protocol import AdapterRefused, RequestFailed
 from serving.engines.transformers_engine.engine import TransformersEngine
 from serving.engines.transformers_engine.loading import load_model, pick_device
 from serving.engines.transformers_engine.warmup import warm_up
@@ -39,8 +45,11 @@ def serve(connection: socket.socket, inbox: Inbox, options: LaunchOptions) -> No
         raise SystemExit(1) from failure
     _log.info("ready: load %.1f s, warm-up %.1f s", started.load_seconds, started.warmup_seconds)
     _send(connection, started)
+    reader = AdapterReader(engine.adapters, when_done=inbox.wake)
     while True:
-        failures = _apply(engine, inbox.collect(wait=not engine.has_work))
+        failures = _apply(engine, reader, inbox.collect(wait=not engine.has_work))
+        for event in _take_adapters(engine, reader):
+            _send(connection, event)
         outcome = engine.step()
         report = StepReport(chunks=outcome.chunks, failures=failures | outcome.failures, stats=engine.stats())
         _send(connection, report)
@@ -66,7 +75,22 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
     return engine, Started(load_seconds=loaded - begin, warmup_seconds=time.monotonic() - loaded)
 
 
-def _apply(engine: TransformersEngine, commands: list[Command]) -> dict[str, str]:
+def _take_adapters(engine: TransformersEngine, reader: AdapterReader) -> Iterator[Event]:
+    """Have the engine take what has been read since; what came of it."""
+    for adapter, read in reader.collect():
+        try:
+            if isinstance(read, AdapterRefused):
+                raise read
+            engine.load_adapter(adapter, read)
+        except AdapterRefused as refused:
+            _log.warning("the adapter %s is refused: %s", adapter.id, refused)
+            yield AdapterNotLoaded(adapter.id, refused.reason, refused.message)
+        else:
+            _log.info("the adapter %s is loaded from %s", adapter.id, adapter.path)
+            yield AdapterLoaded(adapter.id)
+
+
+def _apply(engine: TransformersEngine, reader: AdapterReader, commands: list[Command]) -> dict[str, str]:
     """Returns why requests were refused, by id."""
     refused: dict[str, str] = {}
     for command in commands:
@@ -78,6 +102,10 @@ def _apply(engine: TransformersEngine, commands: list[Command]) -> dict[str, str
                     refused[request.id] = str(failure)
             case Cancel(request_id):
                 engine.cancel(request_id)
+            case LoadAdapter(adapter):
+                reader.read(adapter)
+            case UnloadAdapter(adapter_id):
+                engine.adapters.remove(adapter_id)
     return refused
 
 

@@ -11,9 +11,21 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
-from serving.engines.protocol import EngineStats, GenerationRequest, RequestFailed, TokenChunk
+from serving.engines.protocol import (
+    Adapter,
+    AdapterRefused,
+    AdapterUse,
+    EngineStats,
+    GenerationRequest,
+    RequestFailed,
+    TokenChunk,
+)
+from serving.engines.transformers_engine.adapter_weights import AdapterWeights
+from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
 from serving.engines.transformers_engine.attention import AttentionStep, attending
+from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache, SlotPool
+from serving.engines.transformers_engine.probe import PROBE_TOKENS, probe_step
 from serving.engines.transformers_engine.sampling import choose
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
 
@@ -40,8 +52,9 @@ class StepOutcome:
 class TransformersEngine:
     """Runs many requests at once over one model; one thread, one caller.
 
-    The model has been loaded with the engine's attention (`loading.load_model`). The cache holds `max_sequences`
-    sequences of `max_context` tokens; a request that finds no free slot waits, in order of arrival.
+    The model has been loaded with the engine's attention (`loading.load_model`); its linear layers are replaced. The
+    cache holds `max_sequences` sequences of `max_context` tokens; a request that finds no free slot waits, in order of
+    arrival.
     """
 
     def __init__(
@@ -51,6 +64,7 @@ class TransformersEngine:
         max_sequences: int,
         max_context: int,
         prompt_budget: PromptBudget | None = None,
+        adapter_memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self.model = model
         self.max_context = max_context
@@ -62,6 +76,18 @@ class TransformersEngine:
         self._running: dict[str, Sequence] = {}
         self._prompt_tokens = 0
         self._generated_tokens = 0
+        rows = StepRows()
+        probe = probe_step(self.vocabulary, model.device, [None])
+        layers = join_linears(model, lambda: self._logits(probe), PROBE_TOKENS, rows)
+        _log.info("%d linear layers are computed in %d products", sum(len(one.names) for one in layers), len(layers))
+        self.adapters = AdapterStore(
+            layers,
+            rows,
+            max_slots=max_sequences,
+            dtype=model.dtype,
+            device=model.device,
+            memory_bytes=adapter_memory_bytes,
+        )
 
     @property
     def has_work(self) -> bool:
@@ -91,19 +117,37 @@ class TransformersEngine:
             raise RequestFailed(f"max_tokens is {request.max_tokens}; ask for at least 1")
         if min(prompt) < 0 or max(prompt) >= self.vocabulary:
             raise RequestFailed(f"the prompt has a token id outside 0 to {self.vocabulary - 1}")
+        if request.adapter is not None:
+            self.adapters.enter(request.adapter.id)
         self._waiting.append(request)
+
+    def load_adapter(self, adapter: Adapter, weights: AdapterWeights) -> None:
+        """Take an adapter, whose weights `adapters.read` has read.
+
+        Raises AdapterRefused if the model answers with it as it does without, or with numbers that are not finite.
+        """
+        if self.adapters.knows(adapter.id):
+            return
+        self.adapters.add(adapter, weights)
+        try:
+            self._require_effect(adapter)
+        except AdapterRefused:
+            self.adapters.remove(adapter.id)
+            raise
 
     def cancel(self, request_id: str) -> None:
         """Forget a request, running or waiting; its slot is free for the next step. Unknown ids are finished ones."""
         if request_id in self._running:
             self._release(self._running[request_id])
         else:
-            self._waiting = deque(request for request in self._waiting if request.id != request_id)
+            for request in [each for each in self._waiting if each.id == request_id]:
+                self._waiting.remove(request)
+                self._leave(request)
 
     def step(self) -> StepOutcome:
         """Admit what fits, run one forward and return its tokens. Raises EngineBroken if no forward works any more."""
         outcome = StepOutcome()
-        self._admit()
+        self._admit(outcome)
         chunks = plan_step(self._running.values(), self._budget)
         if not chunks:
             return outcome
@@ -118,6 +162,12 @@ class TransformersEngine:
 
     def forward(self, step: AttentionStep) -> torch.Tensor:
         """Logits (sequences that end in the step, vocabulary), in the order of its chunks; fills the cache."""
+        self.adapters.set_rows(
+            (chunk.sequence.adapter_slot, chunk.sequence.adapter_strength, chunk.size) for chunk in step.chunks
+        )
+        return self._logits(step)
+
+    def _logits(self, step: AttentionStep) -> torch.Tensor:
         ids = [
             token
             for sequence, size in step.chunks
@@ -140,12 +190,46 @@ class TransformersEngine:
             ).logits[0]
         return logits[: len(last_rows)]
 
-    def _admit(self) -> None:
+    def _admit(self, outcome: StepOutcome) -> None:
         while self._waiting and len(self._slots):
-            request = self._waiting.popleft()
-            seed = request.sampling.seed
+            request = self._waiting[0]
+            try:
+                adapter_slot = self.adapters.acquire(request.adapter.id) if request.adapter else None
+            except RequestFailed as failure:
+                self._leave(self._waiting.popleft())
+                outcome.failures[request.id] = str(failure)
+                continue
+            if request.adapter and adapter_slot is None:
+                return
+            self._waiting.popleft()
             self._running[request.id] = Sequence(
-                request, self._slots.take(), list(request.prompt_token_ids), random.Random(seed)
+                request,
+                self._slots.take(),
+                list(request.prompt_token_ids),
+                random.Random(request.sampling.seed),
+                adapter_slot=adapter_slot,
+                adapter_strength=self._strength(request.adapter),
+            )
+
+    def _strength(self, use: AdapterUse | None) -> float:
+        if use is None:
+            return 0.0
+        return self.adapters.strength(use.id) if use.strength is None else use.strength
+
+    def _require_effect(self, adapter: Adapter) -> None:
+        slot = self.adapters.acquire(adapter.id)
+        if slot is None:  # all are in use; that its matrices are no zeros has been seen when they were read
+            return
+        try:
+            without, with_adapter = self.forward(probe_step(self.vocabulary, self.cache.device, [None, slot]))
+        finally:
+            self.adapters.release(slot)
+        if not with_adapter.isfinite().all():
+            raise AdapterRefused("NotFinite", "the model's logits with it are not finite; its training diverged")
+        if torch.equal(without, with_adapter):
+            dtype = str(self.model.dtype).removeprefix("torch.")
+            raise AdapterRefused(
+                "NoEffect", f"the model's logits with it are the base's: its numbers are too small for {dtype}"
             )
 
     def _compute(self, chunks: list[Chunk]) -> list[int | None]:
@@ -218,3 +302,10 @@ class TransformersEngine:
     def _release(self, sequence: Sequence) -> None:
         del self._running[sequence.request.id]
         self._slots.give_back(sequence.slot)
+        if sequence.adapter_slot is not None:
+            self.adapters.release(sequence.adapter_slot)
+        self._leave(sequence.request)
+
+    def _leave(self, request: GenerationRequest) -> None:
+        if request.adapter is not None:
+            self.adapters.leave(request.adapter.id)

@@ -14,7 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from presets.serve_config import Dtype
-from serving.engines.transformers_engine import attention, packing
+from serving.engines.transformers_engine import attention
 from serving.errors import StartupFailure
 
 _log = logging.getLogger(__name__)
@@ -51,8 +51,6 @@ def load_model(
     except Exception as error:
         raise _explain(error, model_dir, config.model_type) from error
     _refuse_missing_weights(model_dir, report)
-    if packing.can_pack(model.dtype, device):
-        _log.info("packed %d linear layers for this CPU", packing.pack_linears(model))
     return model
 
 

@@ -34,12 +34,3 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
         and torch.backends.mkldnn.is_available()
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
-
-
-def pack_linears(model: nn.Module) -> int:
-    """Replace every `nn.Linear` of the model, and none of its subclasses; returns how many were replaced."""
-    linears = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
-    for name, linear in linears:
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, PackedLinear(linear))
-    return len(linears)

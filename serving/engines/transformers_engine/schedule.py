@@ -22,6 +22,10 @@ class Sequence:
     """The request's own numbers, so that a seed gives the same tokens whatever else is generated beside it."""
     cached: int = 0
     """Tokens whose keys and values the cache holds; the others are still to be computed."""
+    adapter_slot: int | None = None
+    """None: the base model alone."""
+    adapter_strength: float = 1.0
+    """How much of the adapter is added."""
 
     @property
     def pending(self) -> int:

@@ -22,11 +22,6 @@ from serving.engines.transformers_engine.loading import load_model
 from tests.serving.accuracy.models import LLAMA_TARGETS, PHI3_TARGETS, shape_of, smollm2
 from tests.serving.engines.driving import request, run
 
-pytestmark = pytest.mark.filterwarnings(
-    # peft 0.21 still asks transformers 5.23 for it by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 SIZES: dict[str, Any] = {
     "vocab_size": 199,
     "hidden_size": 64,

@@ -27,11 +27,6 @@ from tests.serving.accuracy.models import (
 )
 from tests.serving.accuracy.tuning_step import Case, measure
 
-pytestmark = pytest.mark.filterwarnings(
-    # peft 0.21 still asks transformers 5.23 for it by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 SIZES: dict[str, Any] = {
     "hidden_size": 192,
     "intermediate_size": 640,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from serving.engines.transformers_engine.adapters import MEMORY_BYTES
 from serving.engines.transformers_engine.engine import TransformersEngine
 from serving.engines.transformers_engine.loading import load_model
 from serving.engines.transformers_engine.schedule import PromptBudget
@@ -57,6 +58,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
         max_sequences: int = 4,
         max_context: int = CONTEXT,
         prompt_budget: PromptBudget | None = SMALL_CHUNKS,
+        adapter_memory_bytes: int = MEMORY_BYTES,
     ) -> TransformersEngine:
         model = load_model(
             model_dir or tiny_dir(family),
@@ -66,7 +68,11 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
             trust_remote_code=False,
         )
         return TransformersEngine(
-            model, max_sequences=max_sequences, max_context=max_context, prompt_budget=prompt_budget
+            model,
+            max_sequences=max_sequences,
+            max_context=max_context,
+            prompt_budget=prompt_budget,
+            adapter_memory_bytes=adapter_memory_bytes,
         )
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serving.engines.protocol import GenerationRequest, Sampling
+from serving.engines.protocol import Adapter, GenerationRequest, Sampling
 from serving.engines.transformers_engine.engine import TransformersEngine
 
 GREEDY = Sampling(temperature=0)
@@ -21,6 +21,11 @@ def request(
     return GenerationRequest(
         id=request_id, prompt_token_ids=prompt_ids, max_tokens=max_tokens, sampling=sampling, stop_token_ids=stop
     )
+
+
+def load(engine: TransformersEngine, adapter: Adapter) -> None:
+    """Read an adapter and have the engine take it, as its process does. Raises AdapterRefused."""
+    engine.load_adapter(adapter, engine.adapters.read(adapter))
 
 
 @dataclass

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -21,10 +21,19 @@ from presets.serve_config import EngineArgs
 from serving.engines.process.engine_process import EngineProcess
 from serving.engines.process.messages import LaunchOptions
 from serving.engines.process.restarts import RestartPolicy
-from serving.engines.protocol import EngineOverloaded, EngineUnavailable, GenerationRequest, RequestFailed
+from serving.engines.protocol import (
+    Adapter,
+    AdapterRefused,
+    AdapterUse,
+    EngineOverloaded,
+    EngineUnavailable,
+    GenerationRequest,
+    RequestFailed,
+)
 from serving.errors import StartupFailure
 from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import request, run
+from tests.serving.engines.tiny_adapters import AdaptedReference, as_adapter, make_adapter
 from tests.serving.engines.tiny_models import CONTEXT, POISON, prompt
 
 SEQUENCES = 2
@@ -167,8 +176,43 @@ async def test_a_failed_request_fails_alone(engine: EngineProcess) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_adapters_come_and_go_and_outlive_the_process(
+    engine: EngineProcess, poisoned_dir: Path, tmp_path: Path
+) -> None:
+    paths = [make_adapter(poisoned_dir, tmp_path / name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    expected = [AdaptedReference(poisoned_dir, path).generate(prompt(9), 8) for path in paths]
+    asked = [replace(request(path.name, prompt(9), 8), adapter=AdapterUse(id=path.name)) for path in paths]
+    base = await tokens_of(engine, request("base", prompt(9), 8))
+    assert len({base, *expected}) == 3
+
+    running = asyncio.create_task(tokens_of(engine, request("running", prompt(5), 300)))
+    await asyncio.gather(*(engine.load_adapter(as_adapter(path)) for path in (*paths, paths[0])))
+    assert await asyncio.gather(*(tokens_of(engine, one) for one in asked)) == expected
+    with pytest.raises(AdapterRefused, match=r"adapter_config\.json is not there"):
+        await engine.load_adapter(Adapter(id="three", path=tmp_path / "three"))
+    assert len(await running) == 300
+
+    await engine.unload_adapter("two")
+    await engine.unload_adapter("never loaded")
+    with pytest.raises(RequestFailed, match="two is not loaded"):
+        await tokens_of(engine, asked[1])
+
+    pid = engine.health().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: engine.health().status == "restarting")
+    with pytest.raises(EngineUnavailable, match="restarting"):
+        await engine.load_adapter(as_adapter(paths[1]))
+    await until(lambda: engine.health().status == "ready")
+    assert await tokens_of(engine, asked[0]) == expected[0], "the new process has the adapters of the old one"
+    with pytest.raises(RequestFailed, match="two is not loaded"):
+        await tokens_of(engine, asked[1])
+    await engine.unload_adapter("one")
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_killed_engine_heals(engine: EngineProcess) -> None:
-    old = engine.health().pid
+    old, restarts = engine.health().pid, engine.stats().restarts
     assert old is not None
     chunks = engine.generate(request("in flight", prompt(5), ENDLESS))
     await anext(chunks)
@@ -188,7 +232,7 @@ async def test_a_killed_engine_heals(engine: EngineProcess) -> None:
     await until(lambda: engine.health().status == "ready")
     assert len(await tokens_of(engine, request("after", prompt(5), 7))) == 7
     assert engine.health().pid != old
-    assert engine.stats().restarts == 1
+    assert engine.stats().restarts == restarts + 1
 
 
 @pytest.mark.asyncio(loop_scope="module")

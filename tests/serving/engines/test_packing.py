@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from serving.engines.transformers_engine.packing import can_pack, pack_linears
+from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
+from serving.engines.transformers_engine.packing import PackedLinear, can_pack
 
 CPU = torch.device("cpu")
 
@@ -33,7 +34,8 @@ def test_packed_layers_agree_with_float32(rows: int, bias: bool) -> None:
     model = TwoLayers(bias).bfloat16()
     exact = TwoLayers(bias)
     exact.load_state_dict(model.state_dict())
-    assert pack_linears(model) == 2
+    joined = join_linears(model, lambda: model(torch.zeros(1, 2, 64).bfloat16()), 2, StepRows())
+    assert [type(layer.product) for layer in joined] == [PackedLinear, PackedLinear]
     inputs = torch.randn(1, rows, 64).bfloat16()
     ours, expected = model(inputs), exact(inputs.float())
     assert ours.shape == expected.shape

@@ -1,0 +1,153 @@
+"""A LoRA adapter's files, read and checked against the layers of the model that is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from serving.engines.protocol import AdapterRefused
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+_PREFIX = "base_model.model."
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_SHOWN = 3
+"""Names that a refusal lists."""
+
+
+class LayerShape(NamedTuple):
+    """Of a layer that adapters may change."""
+
+    in_features: int
+    out_features: int
+
+
+@dataclass(frozen=True)
+class AdapterWeights:
+    """By layer: A (rank, in_features) and B (rank, out_features), transposed and with its scale in it."""
+
+    layers: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+    @property
+    def rank(self) -> int:
+        """The largest of any layer."""
+        return max(down.shape[0] for down, _ in self.layers.values())
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(matrix.nbytes for pair in self.layers.values() for matrix in pair)
+
+
+def read_adapter(directory: Path, layers: Mapping[str, LayerShape], dtype: torch.dtype) -> AdapterWeights:
+    """What `directory` holds, in `dtype` on the CPU. Touches nothing of an engine, so any thread may call it.
+
+    Raises AdapterRefused.
+    """
+    config = _config(directory / CONFIG)
+    tensors = _tensors(directory / WEIGHTS)
+    pairs = _pairs(tensors)
+    _refuse_unknown(pairs, layers)
+    read: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for name, (down, up) in sorted(pairs.items()):
+        _check(name, down, up, layers[name])
+        scaled = up.float() * _scale(config, name, down.shape[0])
+        read[name] = (down.to(dtype).contiguous(), scaled.T.to(dtype).contiguous())
+    if not any(bool((down != 0).any() and (up != 0).any()) for down, up in read.values()):
+        raise AdapterRefused("NoEffect", "all of its products are zero: it answers as the base model does; train it")
+    return AdapterWeights(read)
+
+
+def _config(file: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; an adapter of peft has one") from None
+    except (OSError, ValueError) as error:
+        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise AdapterRefused("AdapterUnreadable", f"{file} is no JSON object")
+    if config.get("peft_type") != "LORA":
+        raise AdapterRefused("NotLora", f"it is of type {config.get('peft_type')}; LoRA adapters are served")
+    if config.get("use_dora"):
+        raise AdapterRefused("DoraUnsupported", "it uses DoRA, which scales the base's weights; train it without")
+    if config.get("bias", "none") != "none" or config.get("lora_bias"):
+        raise AdapterRefused("BiasUnsupported", "it changes biases; train it with bias: none")
+    if config.get("modules_to_save"):
+        kept = ", ".join(config["modules_to_save"])
+        raise AdapterRefused("UnsupportedModules", f"it replaces whole modules ({kept}), which no adapter shares")
+    if config.get("fan_in_fan_out"):
+        raise AdapterRefused("UnsupportedModules", "it is made for transposed layers (fan_in_fan_out)")
+    if not isinstance(config.get("lora_alpha"), int | float):
+        raise AdapterRefused("AdapterUnreadable", f"{file} has no lora_alpha")
+    return config
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+    except FileNotFoundError:
+        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; only safetensors are read") from None
+    except (OSError, SafetensorError) as error:
+        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}; fetch it again") from error
+
+
+def _pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """A and B by the name of their layer."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        if "lora_magnitude" in key:
+            raise AdapterRefused("DoraUnsupported", f"it has {key}, of DoRA; train it without")
+        name, matched, matrix = key.removeprefix(_PREFIX).rpartition(".lora_")
+        if not matched or matrix not in ("A.weight", "B.weight"):
+            raise AdapterRefused("UnsupportedModules", f"it has {key}, and only LoRA matrices of layers are served")
+        found.setdefault(name, {})[matrix[0]] = tensor
+    halves = [name for name, pair in found.items() if len(pair) < 2]
+    if halves or not found:
+        what = f"{halves[0]} has one of its two matrices" if halves else "it has no matrices"
+        raise AdapterRefused("AdapterUnreadable", f"{what}; fetch it again")
+    return {name: (pair["A"], pair["B"]) for name, pair in found.items()}
+
+
+def _refuse_unknown(names: Mapping[str, object], layers: Mapping[str, LayerShape]) -> None:
+    unknown = sorted(set(names) - set(layers))
+    if unknown:
+        known = sorted({name.rpartition(".")[2] for name in layers})
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise AdapterRefused(
+            "UnknownTargetModules",
+            f"it changes {', '.join(unknown[:_SHOWN])}{more}, which this model has not, or where no adapter can be "
+            f"added; here these can: {', '.join(known)}",
+        )
+
+
+def _check(name: str, down: torch.Tensor, up: torch.Tensor, layer: LayerShape) -> None:
+    for matrix in (down, up):
+        if matrix.dtype not in _DTYPES:
+            raise AdapterRefused("DtypeUnsupported", f"{name} is {matrix.dtype}; store it in 16 or 32 bits")
+    rank = down.shape[0]
+    if down.shape != (rank, layer.in_features) or up.shape != (layer.out_features, rank) or not rank:
+        raise AdapterRefused(
+            "ShapeMismatch",
+            f"{name} has matrices {tuple(down.shape)} and {tuple(up.shape)}, and the model's layer is "
+            f"{layer.in_features} to {layer.out_features}: it was made for another model",
+        )
+    if not (bool(down.isfinite().all()) and bool(up.isfinite().all())):
+        raise AdapterRefused("NotFinite", f"{name} has numbers that are not finite; its training diverged")
+
+
+def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """As peft: alpha / r, or alpha / sqrt(r) of rank-stabilised LoRA; a pattern may give a layer its own alpha."""
+    alpha = config["lora_alpha"]
+    if patterns := config.get("alpha_pattern"):
+        from peft.utils.other import get_pattern_key  # peft takes seconds to import, and few adapters have patterns
+
+        alpha = patterns.get(get_pattern_key(patterns.keys(), name), alpha)
+    return alpha / (rank**0.5 if config.get("use_rslora") else rank)

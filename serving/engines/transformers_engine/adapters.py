@@ -1,0 +1,207 @@
+"""The adapters that an engine knows, and which of them stand in the slots that a step can compute."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from serving.engines.protocol import Adapter, AdapterRefused, RequestFailed
+from serving.engines.transformers_engine.adapter_weights import AdapterWeights, LayerShape, read_adapter
+from serving.engines.transformers_engine.joined_linears import JoinedLinear, StepRows
+from serving.engines.transformers_engine.lora import LoraStack, RowWeights
+
+_log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 2 * 2**30
+"""What is kept of adapters' weights in the host's memory; the least recently used beyond it are read again."""
+
+_RANK_STEP = 8
+
+
+@dataclass
+class _Slot:
+    adapter_id: str = ""
+    users: int = 0
+
+
+class AdapterStore:
+    """Adapters by id; any number of them, of which as many as there are slots are computed in one step."""
+
+    def __init__(
+        self,
+        layers: Sequence[JoinedLinear],
+        rows: StepRows,
+        *,
+        max_slots: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self._layers = [layer for layer in layers if layer.rows is rows]
+        self._rows = rows
+        self._max_slots = max_slots
+        self._slots: list[_Slot] = []
+        self._dtype = dtype
+        self._device = device
+        self._memory_bytes = memory_bytes
+        self._known: dict[str, Adapter] = {}
+        self._leaving: set[str] = set()
+        self._requests: Counter[str] = Counter()
+        self._weights: OrderedDict[str, AdapterWeights] = OrderedDict()
+        self._rank = 0
+        self._targets: frozenset[str] = frozenset()
+        self.shapes = {
+            name: LayerShape(layer.in_features, size)
+            for layer in self._layers
+            for name, size in zip(layer.names, layer.sizes, strict=True)
+        }
+        """By name: the layers that an adapter may change."""
+
+    def read(self, adapter: Adapter) -> AdapterWeights:
+        """The adapter's weights, from its files. Changes nothing here: any thread may call it.
+
+        Raises AdapterRefused.
+        """
+        return read_adapter(adapter.path, self.shapes, self._dtype)
+
+    def add(self, adapter: Adapter, weights: AdapterWeights) -> None:
+        """Know an adapter, whose weights have been read, from now on."""
+        self._known[adapter.id] = adapter
+        self._leaving.discard(adapter.id)
+        self._keep(adapter.id, weights)
+        rank = max(self._rank, -(-weights.rank // _RANK_STEP) * _RANK_STEP)
+        targets = self._targets | set(weights.layers)
+        slots = min(self._max_slots, 2 ** (len(self._known) - 1).bit_length())
+        if rank > self._rank or targets > self._targets or slots > len(self._slots):
+            self._rank, self._targets = rank, targets
+            self._slots += [_Slot() for _ in range(slots - len(self._slots))]
+            self._rebuild()
+
+    def remove(self, adapter_id: str) -> None:
+        """Take no new requests for an adapter; forget it when the last of those it has been entered for has left."""
+        if self._requests[adapter_id]:
+            self._leaving.add(adapter_id)
+        else:
+            self._forget(adapter_id)
+
+    def knows(self, adapter_id: str) -> bool:
+        """Whether new requests may use it."""
+        return adapter_id in self._known and adapter_id not in self._leaving
+
+    def enter(self, adapter_id: str) -> None:
+        """Keep an adapter for a request until `leave`. Raises RequestFailed if it is not known or on its way out."""
+        if not self.knows(adapter_id):
+            raise RequestFailed(f"the adapter {adapter_id} is not loaded")
+        self._requests[adapter_id] += 1
+
+    def leave(self, adapter_id: str) -> None:
+        """A request that entered has ended."""
+        self._requests[adapter_id] -= 1
+        if not self._requests[adapter_id]:
+            del self._requests[adapter_id]
+            if adapter_id in self._leaving:
+                self._forget(adapter_id)
+
+    def strength(self, adapter_id: str) -> float:
+        """The adapter's own, of one that has been entered."""
+        return self._known[adapter_id].strength
+
+    def acquire(self, adapter_id: str) -> int | None:
+        """A slot with the adapter in it, which stays until `release`; None while others use all slots.
+
+        The lowest slot without users is taken, since a step computes all slots up to the last in use. Raises
+        RequestFailed if the weights were put out of memory and cannot be read again.
+        """
+        index = self._index_of(adapter_id)
+        if index is None:
+            return None
+        slot = self._slots[index]
+        if slot.adapter_id != adapter_id:
+            try:
+                self._put(index, adapter_id)
+            except AdapterRefused as refused:
+                raise RequestFailed(f"the adapter {adapter_id} cannot be read again: {refused}") from refused
+        slot.users += 1
+        return index
+
+    def release(self, index: int) -> None:
+        """Give back what `acquire` gave."""
+        self._slots[index].users -= 1
+
+    def set_rows(self, rows: Iterable[tuple[int | None, float, int]]) -> None:
+        """Say what the next forward's rows are: runs of (slot, strength, number of rows), in their order."""
+        runs = list(rows)
+        used = max((slot + 1 for slot, _, _ in runs if slot is not None), default=0)
+        if not used:
+            self._rows.weights = None
+            return
+        weights = torch.zeros(sum(size for _, _, size in runs), used)
+        first = 0
+        for slot, strength, size in runs:
+            if slot is not None:
+                weights[first : first + size, slot] = strength
+            first += size
+        self._rows.weights = RowWeights(weights.to(self._device, self._dtype))
+
+    def _index_of(self, adapter_id: str) -> int | None:
+        free = [index for index, slot in enumerate(self._slots) if not slot.users]
+        holding = [index for index, slot in enumerate(self._slots) if slot.adapter_id == adapter_id]
+        in_use = [index for index in holding if self._slots[index].users]
+        return next(iter([*in_use, *free]), None)
+
+    def _put(self, index: int, adapter_id: str) -> None:
+        weights = self._weights_of(adapter_id)
+        self._slots[index].adapter_id = ""
+        for layer in self._layers:
+            if layer.lora is not None:
+                parts = [
+                    (member, *weights.layers[name]) for member, name in enumerate(layer.names) if name in weights.layers
+                ]
+                layer.lora.put(index, parts)
+        self._slots[index].adapter_id = adapter_id
+
+    def _weights_of(self, adapter_id: str) -> AdapterWeights:
+        weights = self._weights.get(adapter_id)
+        if weights is None:
+            _log.info("reading the adapter %s again", adapter_id)
+            weights = self.read(self._known[adapter_id])
+        self._keep(adapter_id, weights)
+        return weights
+
+    def _keep(self, adapter_id: str, weights: AdapterWeights) -> None:
+        self._weights[adapter_id] = weights
+        self._weights.move_to_end(adapter_id)
+        while len(self._weights) > 1 and sum(each.size_bytes for each in self._weights.values()) > self._memory_bytes:
+            self._weights.popitem(last=False)
+
+    def _rebuild(self) -> None:
+        """New matrices for all slots, with more ranks or for more layers, and what they held put in again."""
+        for layer in self._layers:
+            targets = [member for member, name in enumerate(layer.names) if name in self._targets]
+            layer.lora = None
+            if targets:
+                layer.lora = LoraStack(
+                    targets,
+                    layer.sizes,
+                    layer.in_features,
+                    slots=len(self._slots),
+                    rank=self._rank,
+                    dtype=self._dtype,
+                    device=self._device,
+                )
+        for index, slot in enumerate(self._slots):
+            adapter_id, slot.adapter_id = slot.adapter_id, ""
+            if slot.users:
+                self._put(index, adapter_id)
+
+    def _forget(self, adapter_id: str) -> None:
+        self._known.pop(adapter_id, None)
+        self._leaving.discard(adapter_id)
+        self._weights.pop(adapter_id, None)
+        for slot in self._slots:
+            if slot.adapter_id == adapter_id:
+                slot.adapter_id = ""

@@ -104,6 +104,9 @@ class EngineStats:
     running: int = 0
     waiting: int = 0
     prompt_tokens: int = 0
+    """Of prompts, those that were computed."""
+    reused_prompt_tokens: int = 0
+    """Of prompts, those whose keys and values the cache still had from another sequence."""
     generated_tokens: int = 0
     kv_cache_bytes: int = 0
     """Keys and values of the sequences running now."""

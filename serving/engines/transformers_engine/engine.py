@@ -24,10 +24,11 @@ from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
 from serving.engines.transformers_engine.attention import AttentionStep, attending
 from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
-from serving.engines.transformers_engine.kv_cache import KvCache, SlotPool
+from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.probe import PROBE_TOKENS, probe_step
 from serving.engines.transformers_engine.sampling import choose
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
+from serving.engines.transformers_engine.slots import Contents, SlotPool
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class TransformersEngine:
         self._waiting: deque[GenerationRequest] = deque()
         self._running: dict[str, Sequence] = {}
         self._prompt_tokens = 0
+        self._reused_tokens = 0
         self._generated_tokens = 0
         rows = StepRows()
         probe = probe_step(self.vocabulary, model.device, [None])
@@ -99,6 +101,7 @@ class TransformersEngine:
             running=len(self._running),
             waiting=len(self._waiting),
             prompt_tokens=self._prompt_tokens,
+            reused_prompt_tokens=self._reused_tokens,
             generated_tokens=self._generated_tokens,
             kv_cache_bytes=cached * self.cache.bytes_per_token,
             kv_cache_capacity_bytes=self.cache.capacity_bytes,
@@ -138,7 +141,7 @@ class TransformersEngine:
     def cancel(self, request_id: str) -> None:
         """Forget a request, running or waiting; its slot is free for the next step. Unknown ids are finished ones."""
         if request_id in self._running:
-            self._release(self._running[request_id])
+            self._release(self._running[request_id], _contents(self._running[request_id]))
         else:
             for request in [each for each in self._waiting if each.id == request_id]:
                 self._waiting.remove(request)
@@ -202,14 +205,26 @@ class TransformersEngine:
             if request.adapter and adapter_slot is None:
                 return
             self._waiting.popleft()
-            self._running[request.id] = Sequence(
-                request,
-                self._slots.take(),
-                list(request.prompt_token_ids),
-                random.Random(request.sampling.seed),
-                adapter_slot=adapter_slot,
-                adapter_strength=self._strength(request.adapter),
-            )
+            self._running[request.id] = self._placed(request, adapter_slot)
+
+    def _placed(self, request: GenerationRequest, adapter_slot: int | None) -> Sequence:
+        """A sequence with a slot, in which what it shares with others is there already."""
+        strength = self._strength(request.adapter)
+        adapter_id = request.adapter.id if request.adapter else ""
+        busy = [(other.slot, _contents(other)) for other in self._running.values()]
+        place = self._slots.take(Contents((adapter_id, strength), request.prompt_token_ids), busy)
+        if place.source is not None:
+            self.cache.copy(place.source, place.slot, place.shared)
+        self._reused_tokens += place.shared
+        return Sequence(
+            request,
+            place.slot,
+            list(request.prompt_token_ids),
+            random.Random(request.sampling.seed),
+            place.shared,
+            adapter_slot=adapter_slot,
+            adapter_strength=strength,
+        )
 
     def _strength(self, use: AdapterUse | None) -> float:
         if use is None:
@@ -267,7 +282,7 @@ class TransformersEngine:
             chunk = TokenChunk((token,), "length" if full else None)
         outcome.chunks[request.id] = chunk
         if chunk.finish_reason is not None:
-            self._release(sequence)
+            self._release(sequence, _contents(sequence))
 
     def _step_one_by_one(self, chunks: list[Chunk], outcome: StepOutcome) -> None:
         """Find whom an error belongs to. No sequence has moved on, and the cache takes the same writes again."""
@@ -283,25 +298,21 @@ class TransformersEngine:
 
     def _require_working(self) -> None:
         """Run a forward that must succeed, so that a broken device is told from a request that breaks the model."""
-        slot = self._slots.take()
-        probe = Sequence(GenerationRequest(id="", prompt_token_ids=(0,), max_tokens=1), slot, [0], random.Random(0))
         try:
-            self.forward(AttentionStep(self.cache, [Chunk(probe, 1)]))
+            self.forward(probe_step(self.vocabulary, self.cache.device, [None]))
         except Exception as error:
             raise EngineBroken(f"{type(error).__name__}: {error}") from error
-        finally:
-            self._slots.give_back(slot)
 
     def _fail(self, sequence: Sequence, reason: str, outcome: StepOutcome) -> None:
         request_id = sequence.request.id
         _log.error("request %s failed: %s", request_id, reason)
         outcome.failures[request_id] = reason
         self.cache.clear(sequence.slot, len(sequence.tokens))
-        self._release(sequence)
+        self._release(sequence, None)
 
-    def _release(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence, contents: Contents | None) -> None:
         del self._running[sequence.request.id]
-        self._slots.give_back(sequence.slot)
+        self._slots.give_back(sequence.slot, contents)
         if sequence.adapter_slot is not None:
             self.adapters.release(sequence.adapter_slot)
         self._leave(sequence.request)
@@ -309,3 +320,9 @@ class TransformersEngine:
     def _leave(self, request: GenerationRequest) -> None:
         if request.adapter is not None:
             self.adapters.leave(request.adapter.id)
+
+
+def _contents(sequence: Sequence) -> Contents:
+    """What the cache holds of a sequence."""
+    use = sequence.request.adapter
+    return Contents((use.id if use else "", sequence.adapter_strength), tuple(sequence.tokens[: sequence.cached]))

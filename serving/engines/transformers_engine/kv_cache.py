@@ -2,26 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 import torch
-
-
-class SlotPool:
-    """Hands out the lowest free slot, so that running sequences stay neighbours and attend as one block."""
-
-    def __init__(self, slots: int) -> None:
-        self._free = list(range(slots))
-
-    def __len__(self) -> int:
-        return len(self._free)
-
-    def take(self) -> int:
-        return heapq.heappop(self._free)
-
-    def give_back(self, slot: int) -> None:
-        heapq.heappush(self._free, slot)
 
 
 class KvCache:
@@ -64,6 +46,13 @@ class KvCache:
         keys.view(-1, *key.shape[1:])[cells] = key
         values.view(-1, *value.shape[1:])[cells] = value
         return keys, values
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """Have the first `tokens` of a slot hold what those of another hold."""
+        for keys, values in self._layers.values():
+            keys[target, :tokens] = keys[source, :tokens]
+            values[target, :tokens] = values[source, :tokens]
 
     @torch.inference_mode()
     def clear(self, slot: int, tokens: int) -> None:

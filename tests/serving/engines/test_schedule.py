@@ -7,7 +7,6 @@ import random
 import torch
 
 from serving.engines.transformers_engine.attention import cut_into_blocks
-from serving.engines.transformers_engine.kv_cache import SlotPool
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
 from tests.serving.engines.driving import request
 
@@ -70,12 +69,3 @@ def test_a_much_longer_sequence_attends_by_itself() -> None:
 def test_each_prompt_chunk_attends_by_itself() -> None:
     mixed = [sequence(0, cached=9, pending=1), sequence(1, cached=0, pending=3), sequence(2, cached=20, pending=3)]
     assert blocks(*mixed) == [(0, 0, 1, 10), (1, 1, 1, 3), (4, 2, 1, 21)]
-
-
-def test_the_lowest_free_slot_is_taken() -> None:
-    pool = SlotPool(3)
-    assert [pool.take(), pool.take(), pool.take()] == [0, 1, 2]
-    assert not len(pool)
-    pool.give_back(2)
-    pool.give_back(0)
-    assert [pool.take(), pool.take()] == [0, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from serving.engines.protocol import FinishReason, TokenChunk
+from serving.engines.protocol import FinishReason, TokenChunk, TokenLogprobs
 
 
 class TokenStream:
@@ -12,12 +12,14 @@ class TokenStream:
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
         self._finish_reason: FinishReason | None = None
         self._error: Exception | None = None
         self._news = asyncio.Event()
 
     def put(self, chunk: TokenChunk) -> None:
         self._tokens.extend(chunk.token_ids)
+        self._logprobs.extend(chunk.logprobs)
         self._finish_reason = chunk.finish_reason
         self._news.set()
 
@@ -32,8 +34,9 @@ class TokenStream:
         self._news.clear()
         if not self._tokens and self._finish_reason is None and self._error is not None:
             raise self._error
-        chunk = TokenChunk(tuple(self._tokens), self._finish_reason)
+        chunk = TokenChunk(tuple(self._tokens), self._finish_reason, tuple(self._logprobs))
         self._tokens.clear()
+        self._logprobs.clear()
         if self._error is not None:
             self._news.set()
         return chunk

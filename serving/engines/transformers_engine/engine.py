@@ -6,7 +6,7 @@ import logging
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -19,16 +19,20 @@ from serving.engines.protocol import (
     GenerationRequest,
     RequestFailed,
     TokenChunk,
+    TokenLogprobs,
 )
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
+from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.attention import AttentionStep, attending
 from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache
+from serving.engines.transformers_engine.logprobs import logprobs_of
 from serving.engines.transformers_engine.probe import PROBE_TOKENS, probe_step
 from serving.engines.transformers_engine.sampling import choose
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
 from serving.engines.transformers_engine.slots import Contents, SlotPool
+from serving.engines.transformers_engine.token_history import history_of
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +40,13 @@ CPU_PROMPT_BUDGET = PromptBudget(beside_decoding=64, alone=512)
 """A CPU computes 64 rows in about twice the time of one, so a long prompt slows the decoding sequences by that."""
 
 GPU_PROMPT_BUDGET = PromptBudget(beside_decoding=512, alone=4096)
+
+
+class Chosen(NamedTuple):
+    """A sequence's next token; None where the logits are not finite."""
+
+    token: int | None
+    logprobs: TokenLogprobs | None = None
 
 
 class EngineBroken(Exception):
@@ -120,6 +131,8 @@ class TransformersEngine:
             raise RequestFailed(f"max_tokens is {request.max_tokens}; ask for at least 1")
         if min(prompt) < 0 or max(prompt) >= self.vocabulary:
             raise RequestFailed(f"the prompt has a token id outside 0 to {self.vocabulary - 1}")
+        if (bias := request.sampling.logit_bias) and (min(bias) < 0 or max(bias) >= self.vocabulary):
+            raise RequestFailed(f"logit_bias has a token id outside 0 to {self.vocabulary - 1}")
         if request.adapter is not None:
             self.adapters.enter(request.adapter.id)
         self._waiting.append(request)
@@ -155,12 +168,12 @@ class TransformersEngine:
         if not chunks:
             return outcome
         try:
-            tokens = self._compute(chunks)
+            chosen = self._compute(chunks)
         except Exception:  # noqa: BLE001 - whatever a model raises must not end the requests it does not concern
             _log.exception("a step of %d sequences failed; repeating it one by one", len(chunks))
             self._step_one_by_one(chunks, outcome)
         else:
-            self._record(chunks, tokens, outcome)
+            self._record(chunks, chosen, outcome)
         return outcome
 
     def forward(self, step: AttentionStep) -> torch.Tensor:
@@ -220,8 +233,9 @@ class TransformersEngine:
             request,
             place.slot,
             list(request.prompt_token_ids),
-            random.Random(request.sampling.seed),
+            _numbers(request.sampling.seed),
             place.shared,
+            history=history_of(request),
             adapter_slot=adapter_slot,
             adapter_strength=strength,
         )
@@ -247,39 +261,40 @@ class TransformersEngine:
                 "NoEffect", f"the model's logits with it are the base's: its numbers are too small for {dtype}"
             )
 
-    def _compute(self, chunks: list[Chunk]) -> list[int | None]:
-        """The next token of each sequence that ends in `chunks`; None where the logits are not finite."""
+    def _compute(self, chunks: list[Chunk]) -> list[Chosen]:
+        """The next token of each sequence that ends in `chunks`."""
         logits = self.forward(AttentionStep(self.cache, chunks))
         ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
-        samplings = [sequence.request.sampling for sequence in ending]
-        uniforms = [
-            sequence.random.random() if sampling.temperature > 0 else 0.0
-            for sequence, sampling in zip(ending, samplings, strict=True)
-        ]
-        return choose(logits, samplings, uniforms) if ending else []
+        if not ending:
+            return []
+        tokens = choose(logits, [_row(sequence) for sequence in ending])
+        logprobs = logprobs_of(logits, tokens, [sequence.request.logprobs for sequence in ending])
+        return [Chosen(token, told) for token, told in zip(tokens, logprobs, strict=True)]
 
-    def _record(self, chunks: list[Chunk], tokens: list[int | None], outcome: StepOutcome) -> None:
-        """Move the sequences on by what a forward has computed; `tokens` as from `_compute`."""
+    def _record(self, chunks: list[Chunk], chosen: list[Chosen], outcome: StepOutcome) -> None:
+        """Move the sequences on by what a forward has computed; `chosen` as from `_compute`."""
         ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
         for chunk in chunks:
             if chunk.sequence.generated == 0:
                 self._prompt_tokens += chunk.size
             chunk.sequence.cached += chunk.size
-        for sequence, token in zip(ending, tokens, strict=True):
+        for sequence, (token, logprobs) in zip(ending, chosen, strict=True):
             if token is None:
                 self._fail(sequence, "the model gave no finite probabilities for the next token", outcome)
             else:
-                self._take(sequence, token, outcome)
+                self._take(sequence, token, logprobs, outcome)
 
-    def _take(self, sequence: Sequence, token: int, outcome: StepOutcome) -> None:
+    def _take(self, sequence: Sequence, token: int, logprobs: TokenLogprobs | None, outcome: StepOutcome) -> None:
         request = sequence.request
         self._generated_tokens += 1
         if token in request.stop_token_ids:
             chunk = TokenChunk((), "stop")
         else:
             sequence.tokens.append(token)
+            if sequence.history is not None:
+                sequence.history.add(token)
             full = sequence.generated >= request.max_tokens or len(sequence.tokens) >= self.max_context
-            chunk = TokenChunk((token,), "length" if full else None)
+            chunk = TokenChunk((token,), "length" if full else None, () if logprobs is None else (logprobs,))
         outcome.chunks[request.id] = chunk
         if chunk.finish_reason is not None:
             self._release(sequence, _contents(sequence))
@@ -288,11 +303,11 @@ class TransformersEngine:
         """Find whom an error belongs to. No sequence has moved on, and the cache takes the same writes again."""
         for chunk in chunks:
             try:
-                tokens = self._compute([chunk])
+                chosen = self._compute([chunk])
             except Exception as error:  # noqa: BLE001 - as in step: this sequence's own error, whatever it is
                 self._fail(chunk.sequence, f"{type(error).__name__}: {error}", outcome)
             else:
-                self._record([chunk], tokens, outcome)
+                self._record([chunk], chosen, outcome)
         if all(chunk.sequence.request.id in outcome.failures for chunk in chunks):
             self._require_working()
 
@@ -326,3 +341,18 @@ def _contents(sequence: Sequence) -> Contents:
     """What the cache holds of a sequence."""
     use = sequence.request.adapter
     return Contents((use.id if use else "", sequence.adapter_strength), tuple(sequence.tokens[: sequence.cached]))
+
+
+def _numbers(seed: int | None) -> random.Random:
+    """Random numbers of one request; random.Random itself makes no difference between a seed and its negative."""
+    return random.Random(None if seed is None else seed % 2**64)
+
+
+def _row(sequence: Sequence) -> Row:
+    request = sequence.request
+    return Row(
+        request.sampling,
+        sequence.random.random() if request.sampling.temperature > 0 else 0.0,
+        sequence.history,
+        request.stop_token_ids if sequence.generated < request.min_tokens else (),
+    )

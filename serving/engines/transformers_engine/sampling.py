@@ -7,29 +7,48 @@ from collections.abc import Sequence
 import torch
 
 from serving.engines.protocol import Sampling
+from serving.engines.transformers_engine.adjustments import AllowedTokens, Row, adjusted
 
 CANDIDATES = 256
 """Tokens that top_k and top_p look at first; sorting the whole vocabulary costs ten times as much."""
 
 
-def choose(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int | None]:
+def choose(logits: torch.Tensor, rows: Sequence[Row], allowed: AllowedTokens | None = None) -> list[int | None]:
     """A token for each row of `logits` (rows, vocabulary); None where the row has a NaN or no finite maximum.
 
-    uniforms: a number in [0, 1) for each row, which alone decides between the tokens that `samplings` allow: the same
-    row of logits and the same number give the same token whatever the other rows are. Greedy rows do not use theirs.
+    The same logits, `Row` and allowed tokens give the same token whatever the other rows are. A batch of greedy rows
+    without adjustments costs one maximum.
     """
+    masked = frozenset(allowed.rows) if allowed is not None else frozenset[int]()
+    changed = [index for index, row in enumerate(rows) if row.is_adjusted or index in masked]
+    tokens = _choose(logits, rows, apart_from=frozenset(changed))
+    if changed:
+        table = adjusted(logits, rows, changed, allowed)
+        for index, token in zip(changed, _choose(table, [rows[index] for index in changed]), strict=True):
+            # What is not finite in the model's own logits fails the row, even where a mask would hide it.
+            tokens[index] = None if tokens[index] is None else token
+    return tokens
+
+
+def _choose(logits: torch.Tensor, rows: Sequence[Row], apart_from: frozenset[int] = frozenset()) -> list[int | None]:
+    """By these very logits; the rows `apart_from` get their likeliest token."""
     highest, best = logits.max(dim=-1)
     finite = highest.isfinite().tolist()
     tokens: list[int | None] = [token if ok else None for token, ok in zip(best.tolist(), finite, strict=True)]
-    drawn = [row for row, sampling in enumerate(samplings) if finite[row] and sampling.temperature > 0]
-    limited = [row for row in drawn if _is_limited(samplings[row], logits.shape[-1])]
-    free = [row for row in drawn if not _is_limited(samplings[row], logits.shape[-1])]
-    for rows, draw in ((free, _draw_from_all), (limited, _draw_from_likeliest)):
-        if rows:
-            weights = _weights(logits[rows], highest[rows], [samplings[row] for row in rows])
-            chosen = draw(weights, [samplings[row] for row in rows], [uniforms[row] for row in rows])
-            for row, token in zip(rows, chosen, strict=True):
-                tokens[row] = token
+    drawn = [
+        index
+        for index, row in enumerate(rows)
+        if row.sampling.temperature > 0 and finite[index] and index not in apart_from
+    ]
+    limited = [index for index in drawn if _is_limited(rows[index].sampling, logits.shape[-1])]
+    free = [index for index in drawn if not _is_limited(rows[index].sampling, logits.shape[-1])]
+    for which, draw in ((free, _draw_from_all), (limited, _draw_from_likeliest)):
+        if which:
+            samplings = [rows[index].sampling for index in which]
+            weights = _weights(logits[which], highest[which], samplings)
+            chosen = draw(weights, samplings, [rows[index].uniform for index in which])
+            for index, token in zip(which, chosen, strict=True):
+                tokens[index] = token
     return tokens
 
 
@@ -38,10 +57,17 @@ def _is_limited(sampling: Sampling, vocabulary: int) -> bool:
 
 
 def _weights(logits: torch.Tensor, highest: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-    """Probabilities up to a factor, float32. The likeliest token weighs 1, so no temperature over- or underflows."""
+    """Probabilities up to a factor, float32, without the tokens below min_p.
+
+    The likeliest token weighs 1, so no temperature over- or underflows, and min_p is a bound on the weights.
+    """
     temperatures = torch.tensor([[sampling.temperature] for sampling in samplings], device=logits.device)
     temperatures = temperatures.clamp(min=torch.finfo(torch.float32).tiny)
-    return ((logits.float() - highest.float()[:, None]) / temperatures).exp()
+    weights = ((logits.float() - highest.float()[:, None]) / temperatures).exp()
+    if any(sampling.min_p for sampling in samplings):
+        least = torch.tensor([[sampling.min_p] for sampling in samplings], device=logits.device)
+        weights = torch.where(weights < least, 0, weights)
+    return weights
 
 
 def _draw_from_all(weights: torch.Tensor, _samplings: Sequence[Sampling], uniforms: Sequence[float]) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from serving.engines.protocol import GenerationRequest
+from serving.engines.transformers_engine.token_history import TokenHistory
 
 
 @dataclass(eq=False, slots=True)
@@ -26,6 +27,8 @@ class Sequence:
     """None: the base model alone."""
     adapter_strength: float = 1.0
     """How much of the adapter is added."""
+    history: TokenHistory | None = None
+    """What the request's penalties are reckoned by; None if it has none."""
 
     @property
     def pending(self) -> int:

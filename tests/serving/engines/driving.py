@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from serving.engines.protocol import Adapter, GenerationRequest, Sampling
+from serving.engines.protocol import Adapter, GenerationRequest, Sampling, TokenLogprobs
 from serving.engines.transformers_engine.engine import TransformersEngine
 
 GREEDY = Sampling(temperature=0)
@@ -17,9 +17,17 @@ def request(
     max_tokens: int = 16,
     sampling: Sampling = GREEDY,
     stop: frozenset[int] = frozenset(),
+    min_tokens: int = 0,
+    logprobs: int | None = None,
 ) -> GenerationRequest:
     return GenerationRequest(
-        id=request_id, prompt_token_ids=prompt_ids, max_tokens=max_tokens, sampling=sampling, stop_token_ids=stop
+        id=request_id,
+        prompt_token_ids=prompt_ids,
+        max_tokens=max_tokens,
+        sampling=sampling,
+        stop_token_ids=stop,
+        min_tokens=min_tokens,
+        logprobs=logprobs,
     )
 
 
@@ -33,6 +41,7 @@ class Answers:
     """By request id."""
 
     tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    logprobs: dict[str, tuple[TokenLogprobs, ...]] = field(default_factory=dict)
     finish: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -54,6 +63,7 @@ def run(
         outcome = engine.step()
         for request_id, chunk in outcome.chunks.items():
             answers.tokens[request_id] = answers.tokens.get(request_id, ()) + chunk.token_ids
+            answers.logprobs[request_id] = answers.logprobs.get(request_id, ()) + chunk.logprobs
             if chunk.finish_reason is not None:
                 answers.finish[request_id] = chunk.finish_reason
         answers.failures.update(outcome.failures)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from serving.engines.protocol import Sampling
+from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.sampling import CANDIDATES, choose
 
 PROBABILITIES = (0.05, 0.4, 0.25, 0.2, 0.1)
@@ -18,7 +19,7 @@ LOGITS = torch.tensor([math.log(probability) for probability in PROBABILITIES])
 def shares(sampling: Sampling, logits: torch.Tensor = LOGITS, draws: int = 1000) -> dict[int, float]:
     """How often each token is chosen over evenly spread numbers: its probability, to within 1 / draws."""
     uniforms = [(draw + 0.5) / draws for draw in range(draws)]
-    counts = Counter(choose(logits.expand(draws, -1), [sampling] * draws, uniforms))
+    counts = Counter(choose(logits.expand(draws, -1), [Row(sampling, uniform) for uniform in uniforms]))
     assert None not in counts
     return {token: count / draws for token, count in counts.items() if token is not None}
 
@@ -67,6 +68,19 @@ def test_top_p_counts_within_what_top_k_leaves() -> None:
     assert shares(Sampling(top_k=3, top_p=0.5)) == close({1: 0.4 / 0.65, 2: 0.25 / 0.65})
 
 
+def test_min_p_leaves_out_what_is_less_likely_than_a_share_of_the_likeliest() -> None:
+    assert shares(Sampling(min_p=0.3)) == close({1: 0.4 / 0.85, 2: 0.25 / 0.85, 3: 0.2 / 0.85})
+    assert shares(Sampling(min_p=1)) == {1: 1.0}
+
+
+def test_min_p_counts_after_temperature_and_before_top_p() -> None:
+    sharp = {token: probability**2 for token, probability in enumerate(PROBABILITIES)}
+    assert set(shares(Sampling(temperature=0.5, min_p=0.3))) == {
+        token for token, weight in sharp.items() if weight >= 0.3 * 0.4**2
+    }
+    assert shares(Sampling(min_p=0.6, top_p=0.7)) == close({1: 0.4 / 0.65, 2: 0.25 / 0.65}), "of two, not of five"
+
+
 def test_limits_beyond_the_first_candidates_still_hold() -> None:
     vocabulary = 4 * CANDIDATES
     even = torch.zeros(vocabulary)
@@ -81,7 +95,7 @@ def test_limits_beyond_the_first_candidates_still_hold() -> None:
 def test_an_impossible_token_is_never_chosen(uniform: float) -> None:
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
     for sampling in (Sampling(), Sampling(top_p=0.99), Sampling(top_k=4)):
-        assert choose(logits, [sampling], [uniform])[0] in (1, 3)
+        assert choose(logits, [Row(sampling, uniform)])[0] in (1, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -90,13 +104,16 @@ def test_a_row_chooses_the_same_alone_and_among_others(dtype: torch.dtype) -> No
     logits = (torch.randn(40, 3000) * 3).to(dtype)  # in half precision many of them tie
     samplings = [
         Sampling(
-            temperature=0.0 if row % 5 == 0 else 0.3 * (row % 5), top_p=(1.0, 0.9, 0.3)[row % 3], top_k=row % 4 * 20
+            temperature=0.0 if row % 5 == 0 else 0.3 * (row % 5),
+            top_p=(1.0, 0.9, 0.3)[row % 3],
+            top_k=row % 4 * 20,
+            min_p=row % 2 * 0.05,
         )
         for row in range(40)
     ]
-    uniforms = torch.rand(40).tolist()
-    together = choose(logits, samplings, uniforms)
-    alone = [choose(logits[row : row + 1], [samplings[row]], [uniforms[row]])[0] for row in range(40)]
+    rows = [Row(sampling, uniform) for sampling, uniform in zip(samplings, torch.rand(40).tolist(), strict=True)]
+    together = choose(logits, rows)
+    alone = [choose(logits[row : row + 1], [rows[row]])[0] for row in range(40)]
     assert together == alone
 
 
@@ -105,9 +122,9 @@ def test_a_row_chooses_the_same_alone_and_among_others(dtype: torch.dtype) -> No
 def test_a_row_that_is_not_finite_gives_no_token_and_harms_no_other(poison: float, temperature: float) -> None:
     logits = LOGITS.repeat(3, 1)
     logits[1, 2] = poison
-    drawn = choose(logits, [Sampling(temperature=temperature, top_p=0.01)] * 3, [0.5] * 3)
+    drawn = choose(logits, [Row(Sampling(temperature=temperature, top_p=0.01), 0.5)] * 3)
     assert drawn == [1, None, 1]
 
 
 def test_a_row_without_any_possible_token_gives_none() -> None:
-    assert choose(torch.full((1, 5), -math.inf), [Sampling()], [0.5]) == [None]
+    assert choose(torch.full((1, 5), -math.inf), [Row(Sampling(), 0.5)]) == [None]

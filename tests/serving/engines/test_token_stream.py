@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from serving.engines.process.token_stream import TokenStream
-from serving.engines.protocol import EngineUnavailable, TokenChunk
+from serving.engines.protocol import EngineUnavailable, TokenChunk, TokenLogprobs
 
 
 @pytest.mark.asyncio
@@ -19,6 +19,17 @@ async def test_a_slow_consumer_gets_what_has_piled_up_as_one_chunk() -> None:
     stream.put(TokenChunk((3,)))
     stream.put(TokenChunk((), "stop"))
     assert await stream.next() == TokenChunk((3,), "stop")
+
+
+@pytest.mark.asyncio
+async def test_log_probabilities_stay_beside_their_tokens() -> None:
+    stream = TokenStream()
+    first, second, third = (TokenLogprobs(-float(number), ((number, -0.5),)) for number in (1, 2, 3))
+    stream.put(TokenChunk((1,), None, (first,)))
+    stream.put(TokenChunk((2,), None, (second,)))
+    assert await stream.next() == TokenChunk((1, 2), None, (first, second))
+    stream.put(TokenChunk((3,), "length", (third,)))
+    assert await stream.next() == TokenChunk((3,), "length", (third,))
 
 
 @pytest.mark.asyncio

@@ -95,3 +95,8 @@ class Reference:
                 eos_token_id=None,
             )
         return tuple(output[0, len(prompt_ids) :].tolist())
+
+    def logprobs(self, token_ids: tuple[int, ...]) -> torch.Tensor:
+        """Log probabilities (tokens, vocabulary) of what follows each of the tokens, in one forward."""
+        with torch.inference_mode():
+            return self._model(torch.tensor([token_ids])).logits[0].float().log_softmax(dim=-1)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from serving.engines.protocol import Engine, FinishReason, GenerationRequest, RequestFailed, Sampling, TokenChunk
 from serving.metrics import ServiceMetrics
-from serving.text.detokenizer import Detokenizer
-from serving.text.stop_strings import StopStrings
+from serving.text.answer_text import AnswerText, TextToken
 from serving.text.tokenizer import Tokenizer
 
 
@@ -27,6 +26,10 @@ class TextRequest:
     stop: tuple[str, ...] = ()
     """Strings at which the text ends; they are not part of it."""
     stop_token_ids: frozenset[int]
+    min_tokens: int = 0
+    """Tokens before which neither a stop token nor a stop string ends the text."""
+    logprobs: int | None = None
+    """As in `GenerationRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class TextChunk:
     completion_tokens: int
     """Tokens made so far, those included whose text was held back or cut off."""
     finish_reason: FinishReason | None = None
+    tokens: tuple[TextToken, ...] = ()
+    """The tokens of the text, if the request asked for log probabilities."""
 
 
 class TextGenerator:
@@ -49,32 +54,26 @@ class TextGenerator:
 
     async def generate(self, request: TextRequest) -> AsyncGenerator[TextChunk]:
         """Text as it is made, at least one chunk; raises what `Engine.generate` raises."""
-        detokenizer = Detokenizer(self._tokenizer.decode, request.prompt_token_ids)
-        stops = StopStrings(request.stop)
-        completion_tokens = 0
+        answer = AnswerText(
+            self._tokenizer.decode, request.prompt_token_ids, request.stop, min_tokens=request.min_tokens
+        )
+        text = ""
         finish_reason: FinishReason | None = None
         async with _closing(self._observed(request)) as chunks:
             async for chunk in chunks:
-                text = ""
-                for token_id in chunk.token_ids:
-                    completion_tokens += 1
-                    text += stops.push(detokenizer.push(token_id))
-                    if stops.stopped:
-                        break
-                finish_reason = "stop" if stops.stopped else chunk.finish_reason
+                text = _text_of(chunk, answer)
+                finish_reason = "stop" if answer.stopped else chunk.finish_reason
                 if finish_reason:
                     break
                 if text:
-                    yield TextChunk(text, completion_tokens)
+                    yield TextChunk(text, answer.tokens, tokens=answer.take_tokens())
             else:
                 raise RequestFailed("the engine ended the request without a finish reason")
         # Only here, with the engine's iterator closed: after a stop string the engine is still making tokens, and a
         # client that reads slowly must not keep it at that.
-        if not stops.stopped:
-            text += stops.push(detokenizer.flush())
-            finish_reason = "stop" if stops.stopped else finish_reason
-            text += stops.flush()
-        yield TextChunk(text, completion_tokens, finish_reason)
+        text += answer.end()
+        finish_reason = "stop" if answer.stopped else finish_reason
+        yield TextChunk(text, answer.tokens, finish_reason, answer.take_tokens())
 
     async def _observed(self, request: TextRequest) -> AsyncGenerator[TokenChunk]:
         """The engine's chunks, with their timing recorded."""
@@ -105,7 +104,19 @@ class TextGenerator:
             max_tokens=request.max_tokens,
             sampling=request.sampling,
             stop_token_ids=request.stop_token_ids,
+            min_tokens=request.min_tokens,
+            logprobs=request.logprobs,
         )
+
+
+def _text_of(chunk: TokenChunk, answer: AnswerText) -> str:
+    """The text that a chunk's tokens complete, up to a stop string."""
+    text = ""
+    for place, token_id in enumerate(chunk.token_ids):
+        text += answer.push(token_id, chunk.logprobs[place] if chunk.logprobs else None)
+        if answer.stopped:
+            break
+    return text
 
 
 @asynccontextmanager

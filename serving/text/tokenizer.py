@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from serving.errors import StartupFailure
+from serving.text.token_bytes import TokenBytes
 
 if TYPE_CHECKING:
     from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
@@ -53,6 +54,10 @@ class Tokenizer(Protocol):
         """Text of the tokens without special tokens; bytes that are no UTF-8 become U+FFFD."""
         ...
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a single token stands for, special tokens by their names; not always whole characters."""
+        ...
+
 
 class ModelTokenizer:
     """A `Tokenizer` over the files of a model."""
@@ -65,6 +70,7 @@ class ModelTokenizer:
         # Some tokenizer.json files carry the lengths of their training run, which would cut or pad prompts in silence.
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._token_bytes = TokenBytes(self._backend)
 
     async def encode(self, text: str, *, special_tokens: bool = True) -> list[int]:
         if len(text) < _LONG_TEXT:
@@ -93,6 +99,9 @@ class ModelTokenizer:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self._backend.decode(token_ids, skip_special_tokens=True)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return self._token_bytes(token_id)
 
     def _encode(self, text: str, special_tokens: bool) -> list[int]:
         # The batch call, unlike the single one, releases the interpreter's lock; "fast" leaves character offsets out.

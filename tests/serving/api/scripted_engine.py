@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from serving.engines.protocol import (
     Adapter,
@@ -14,10 +15,20 @@ from serving.engines.protocol import (
     FinishReason,
     GenerationRequest,
     TokenChunk,
+    TokenLogprobs,
 )
 
 Step = TokenChunk | Exception
 """What the engine does next: send tokens, or fail."""
+
+
+LOGPROB = -0.25
+"""Of every token that the engine makes."""
+
+
+def logprobs_of(token_id: int, count: int) -> TokenLogprobs:
+    """What a request for `count` of the likeliest tokens is told beside a token: itself, and the ids after it."""
+    return TokenLogprobs(LOGPROB, tuple((token_id + place, LOGPROB - place) for place in range(count)))
 
 
 class ScriptedEngine:
@@ -66,6 +77,9 @@ class ScriptedEngine:
                     ended = True
                     raise step
                 ended = step.finish_reason is not None
+                if request.logprobs is not None and not step.logprobs:
+                    told = tuple(logprobs_of(token_id, request.logprobs) for token_id in step.token_ids)
+                    step = replace(step, logprobs=told)
                 yield step
         finally:
             self.running -= 1

@@ -12,14 +12,21 @@ from tokenizers import Tokenizer as ReferenceTokenizer
 
 from serving.engines.protocol import FinishReason, RequestFailed, Sampling, TokenChunk
 from serving.metrics import ServiceMetrics
+from serving.text.answer_text import TextToken
 from serving.text.generator import TextChunk, TextGenerator, TextRequest
 from serving.text.tokenizer import ModelTokenizer
-from tests.serving.api.scripted_engine import ScriptedEngine
+from tests.serving.api.scripted_engine import ScriptedEngine, logprobs_of
 
 WORDS = st.sampled_from(["one ", "two", " three", "\n", "👩‍🚀", "你好", "."])
 
 
-def generate(engine: ScriptedEngine, tokenizer: ModelTokenizer, *stop: str) -> list[TextChunk]:
+def generate(
+    engine: ScriptedEngine,
+    tokenizer: ModelTokenizer,
+    *stop: str,
+    min_tokens: int = 0,
+    logprobs: int | None = None,
+) -> list[TextChunk]:
     request = TextRequest(
         model="smollm2",
         prompt_token_ids=(504,),
@@ -27,6 +34,8 @@ def generate(engine: ScriptedEngine, tokenizer: ModelTokenizer, *stop: str) -> l
         sampling=Sampling(),
         stop=stop,
         stop_token_ids=frozenset({2}),
+        min_tokens=min_tokens,
+        logprobs=logprobs,
     )
 
     async def collect() -> list[TextChunk]:
@@ -79,3 +88,69 @@ def test_an_engine_that_just_ends_has_failed(smollm2_tokenizer: ModelTokenizer) 
     engine.script = lambda _: [TokenChunk((504,))]
     with pytest.raises(RequestFailed, match="without a finish reason"):
         generate(engine, smollm2_tokenizer)
+
+
+@given(
+    words=st.lists(WORDS, max_size=15),
+    stop=st.sampled_from([(), ("two",), ("好\n",), ("🚀", "three")]),
+    places=st.lists(st.integers(0, 100), max_size=8),
+)
+def test_tokens_come_with_their_text_and_go_with_what_is_cut_off(
+    smollm2_tokenizer: ModelTokenizer,
+    reference_tokenizer: ReferenceTokenizer,
+    words: list[str],
+    stop: tuple[str, ...],
+    places: list[int],
+) -> None:
+    token_ids = reference_tokenizer.encode("".join(words)).ids
+    engine = ScriptedEngine()
+    engine.says(*cut(token_ids, places))
+    chunks = generate(engine, smollm2_tokenizer, *stop, logprobs=2)
+    text = "".join(chunk.text for chunk in chunks)
+    starts = [len(reference_tokenizer.decode(token_ids[:place]).rstrip("\ufffd")) for place in range(len(token_ids))]
+    stopped = len(text) < len("".join(words))
+    expected = [
+        TextToken(token_id, start, logprobs_of(token_id, 2))
+        for token_id, start in zip(token_ids, starts, strict=True)
+        if start < len(text) or not stopped
+    ]
+    assert [token for chunk in chunks for token in chunk.tokens] == expected
+    sent, told = 0, 0
+    for chunk in chunks[:-1]:
+        sent += len(chunk.text)
+        told += len(chunk.tokens)
+        assert told == sum(token.offset < sent for token in expected), "tokens come with their text"
+
+
+def test_a_token_stands_where_its_text_begins(
+    smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
+) -> None:
+    engine = ScriptedEngine()
+    token_ids = reference_tokenizer.encode("one 👩 two").ids
+    engine.says(token_ids)
+    chunks = generate(engine, smollm2_tokenizer, logprobs=0)
+    text = "".join(chunk.text for chunk in chunks)
+    offsets = [token.offset for chunk in chunks for token in chunk.tokens]
+    woman = len(reference_tokenizer.encode(" 👩").ids) - 1
+    assert text == "one 👩 two"
+    assert offsets in ([0, 3, *[4] * woman, 5], [0, *[3] * (woman + 1), 5])
+
+
+def test_special_tokens_without_text_come_at_the_end_at_the_latest(
+    smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
+) -> None:
+    engine = ScriptedEngine()
+    (word,) = reference_tokenizer.encode("one").ids
+    engine.says([word], [0], [0])
+    chunks = generate(engine, smollm2_tokenizer, logprobs=0)
+    assert [token.token_id for chunk in chunks for token in chunk.tokens] == [word, 0, 0]
+
+
+def test_stop_strings_are_not_looked_for_before_the_least_number_of_tokens(
+    smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
+) -> None:
+    engine = ScriptedEngine()
+    engine.says(reference_tokenizer.encode("one two one two three").ids)
+    chunks = generate(engine, smollm2_tokenizer, " two", min_tokens=3)
+    assert "".join(chunk.text for chunk in chunks) == "one two one"
+    assert engine.requests[0].min_tokens == 3

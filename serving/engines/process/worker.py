@@ -70,7 +70,9 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
         trust_remote_code=options.trust_remote_code,
     )
     loaded = time.monotonic()
-    engine = TransformersEngine(model, max_sequences=args.max_sequences, max_context=args.max_context)
+    engine = TransformersEngine(
+        model, max_sequences=args.max_sequences, max_context=args.max_context, model_dir=options.model_dir
+    )
     warm_up(engine)
     return engine, Started(load_seconds=loaded - begin, warmup_seconds=time.monotonic() - loaded)
 

@@ -6,6 +6,7 @@ import logging
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -25,6 +26,7 @@ from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.attention import AttentionStep, attending
+from serving.engines.transformers_engine.constraints import Constraint, Constraints, allowed_tokens
 from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.logprobs import logprobs_of
@@ -77,11 +79,14 @@ class TransformersEngine:
         max_context: int,
         prompt_budget: PromptBudget | None = None,
         adapter_memory_bytes: int = MEMORY_BYTES,
+        model_dir: Path | None = None,
     ) -> None:
+        """model_dir: where the tokenizer is that grammars need; None: no request may have a grammar."""
         self.model = model
         self.max_context = max_context
         self.cache = KvCache(max_sequences, max_context, model.device)
         self.vocabulary = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
+        self._constraints = None if model_dir is None else Constraints(model_dir, self.vocabulary)
         self._budget = prompt_budget or (CPU_PROMPT_BUDGET if model.device.type == "cpu" else GPU_PROMPT_BUDGET)
         self._slots = SlotPool(max_sequences)
         self._waiting: deque[GenerationRequest] = deque()
@@ -133,6 +138,8 @@ class TransformersEngine:
             raise RequestFailed(f"the prompt has a token id outside 0 to {self.vocabulary - 1}")
         if (bias := request.sampling.logit_bias) and (min(bias) < 0 or max(bias) >= self.vocabulary):
             raise RequestFailed(f"logit_bias has a token id outside 0 to {self.vocabulary - 1}")
+        if request.grammar is not None and self._constraints is None:
+            raise RequestFailed("this engine has no tokenizer, so it holds no completion to a grammar")
         if request.adapter is not None:
             self.adapters.enter(request.adapter.id)
         self._waiting.append(request)
@@ -210,6 +217,7 @@ class TransformersEngine:
         while self._waiting and len(self._slots):
             request = self._waiting[0]
             try:
+                constraint = self._constraint(request)
                 adapter_slot = self.adapters.acquire(request.adapter.id) if request.adapter else None
             except RequestFailed as failure:
                 self._leave(self._waiting.popleft())
@@ -218,9 +226,14 @@ class TransformersEngine:
             if request.adapter and adapter_slot is None:
                 return
             self._waiting.popleft()
-            self._running[request.id] = self._placed(request, adapter_slot)
+            self._running[request.id] = self._placed(request, adapter_slot, constraint)
 
-    def _placed(self, request: GenerationRequest, adapter_slot: int | None) -> Sequence:
+    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+        if request.grammar is None or self._constraints is None:
+            return None
+        return self._constraints.compile(request.grammar, request.stop_token_ids)
+
+    def _placed(self, request: GenerationRequest, adapter_slot: int | None, constraint: Constraint | None) -> Sequence:
         """A sequence with a slot, in which what it shares with others is there already."""
         strength = self._strength(request.adapter)
         adapter_id = request.adapter.id if request.adapter else ""
@@ -236,6 +249,7 @@ class TransformersEngine:
             _numbers(request.sampling.seed),
             place.shared,
             history=history_of(request),
+            constraint=constraint,
             adapter_slot=adapter_slot,
             adapter_strength=strength,
         )
@@ -262,12 +276,16 @@ class TransformersEngine:
             )
 
     def _compute(self, chunks: list[Chunk]) -> list[Chosen]:
-        """The next token of each sequence that ends in `chunks`."""
+        """The next token of each sequence that ends in `chunks`.
+
+        Grammars are asked before any number is drawn: one that breaks has the step computed again without it.
+        """
         logits = self.forward(AttentionStep(self.cache, chunks))
         ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
         if not ending:
             return []
-        tokens = choose(logits, [_row(sequence) for sequence in ending])
+        allowed = allowed_tokens([sequence.constraint for sequence in ending], self.vocabulary)
+        tokens = choose(logits, [_row(sequence) for sequence in ending], allowed)
         logprobs = logprobs_of(logits, tokens, [sequence.request.logprobs for sequence in ending])
         return [Chosen(token, told) for token, told in zip(tokens, logprobs, strict=True)]
 
@@ -293,8 +311,10 @@ class TransformersEngine:
             sequence.tokens.append(token)
             if sequence.history is not None:
                 sequence.history.add(token)
+            complete = sequence.constraint is not None and sequence.constraint.accept(token)
             full = sequence.generated >= request.max_tokens or len(sequence.tokens) >= self.max_context
-            chunk = TokenChunk((token,), "length" if full else None, () if logprobs is None else (logprobs,))
+            finish_reason = "stop" if complete else "length" if full else None
+            chunk = TokenChunk((token,), finish_reason, () if logprobs is None else (logprobs,))
         outcome.chunks[request.id] = chunk
         if chunk.finish_reason is not None:
             self._release(sequence, _contents(sequence))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from serving.engines.protocol import GenerationRequest
 from serving.engines.transformers_engine.token_history import TokenHistory
+
+if TYPE_CHECKING:
+    from serving.engines.transformers_engine.constraints import Constraint
 
 
 @dataclass(eq=False, slots=True)
@@ -27,6 +30,8 @@ class Sequence:
     """None: the base model alone."""
     adapter_strength: float = 1.0
     """How much of the adapter is added."""
+    constraint: Constraint | None = None
+    """What the completion is held to; it stands where `tokens` ends."""
     history: TokenHistory | None = None
     """What the request's penalties are reckoned by; None if it has none."""
 

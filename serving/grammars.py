@@ -1,0 +1,51 @@
+"""Grammars for answers, in llguidance's JSON: what `GenerationRequest.grammar` takes.
+
+A grammar is made of a rule `answer` in llguidance's dialect of Lark, and of what may come before an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llguidance import LLMatcher
+
+ANY_JSON_OBJECT: Mapping[str, Any] = {"type": "object"}
+
+_WHITESPACE = r"[ \n\r\t]{1,40}"
+"""Between the parts of a JSON value. Without an end to it, a model that hesitates writes spaces up to its limit."""
+
+
+class GrammarRefused(Exception):
+    """A grammar that no answer can be held to; the text is llguidance's reason."""
+
+
+def json_of(schema: Mapping[str, Any] | bool) -> str:
+    """The expression of a Lark rule for the JSON values that `schema` describes.
+
+    >>> json_of({"type": "null"})
+    '%json {"type": "null", "x-guidance": {"whitespace_pattern": "[ \\\\\\\\n\\\\\\\\r\\\\\\\\t]{1,40}"}}'
+    """
+    described = {"allOf": [schema]} if isinstance(schema, bool) else schema
+    # ours goes last: a caller's own options could switch the refusal of unknown keywords off
+    return f"%json {json.dumps({**described, 'x-guidance': {'whitespace_pattern': _WHITESPACE}})}"
+
+
+def literal(text: str) -> str:
+    """The expression of a Lark rule for this very text.
+
+    >>> literal('a "b"')
+    '"a \\\\"b\\\\""'
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+async def grammar_of(rules: str) -> str:
+    """The grammar of Lark `rules`, of which `start` is the first to be matched. Raises GrammarRefused."""
+    grammar = json.dumps({"grammars": [{"lark_grammar": rules}]})
+    # in a thread: a schema of megabytes takes a second, which all streams of the replica would wait
+    if reason := await asyncio.to_thread(LLMatcher.validate_grammar, grammar):
+        raise GrammarRefused(reason)
+    return grammar

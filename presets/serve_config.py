@@ -63,9 +63,30 @@ class SamplingDefaults(ServeConfigModel):
     """0: all tokens."""
 
 
+class ApiKey(ServeConfigModel):
+    """A key that requests are made with. The key itself is nowhere here: only who was given it can say it."""
+
+    name: str
+    """Who or what it was given to; a label of the metrics."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Of the key as UTF-8."""
+    models: tuple[str, ...] = ()
+    """Workspaces, and WORKSPACE:ADAPTER for one adapter alone; empty: every model."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Of prompts and completions together."""
+    concurrent_requests: int | None = Field(default=None, ge=1)
+    admin: bool = False
+    """Whether it may also do what changes the service for others."""
+
+
 class ServiceSettings(ServeConfigModel):
     """What changes in place."""
 
     sampling: SamplingDefaults = SamplingDefaults()
     max_waiting_requests: int = Field(default=256, ge=1)
     """Requests that may wait for a sequence of the engine; further ones get 429."""
+    request_timeout_seconds: float | None = Field(default=None, gt=0)
+    """After which a request is ended, waiting included; None: never."""
+    api_keys: tuple[ApiKey, ...] = ()
+    """Empty: requests need none. Limits are those of one replica."""

@@ -15,6 +15,7 @@ from serving.api.app import ApiParts, create_app
 from serving.api.generation import Generation
 from serving.api.models.handler import Models
 from serving.api.status.handler import Status
+from serving.callers.callers import Callers
 from serving.engines.build import build_engine
 from serving.engines.protocol import Engine
 from serving.errors import StartupFailure
@@ -42,6 +43,7 @@ class ModelServer:
         keep_to_loopback()
         self._args = args
         self._settings = ServiceSettings()
+        self._callers = Callers(args.workspace)
         begun = time.monotonic()
         weights = await asyncio.to_thread(_weights, args)
         self._phases = {"replicaWeights": time.monotonic() - begun}
@@ -54,7 +56,8 @@ class ModelServer:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Ray Serve asks for the application once, after the constructor."""
         args, metrics = self._args, ServiceMetrics()
-        metrics.observe_engine(self._engine)
+        metrics.observe_engine(self._engine, args.workspace)
+        metrics.observe_callers(self._callers)
         generation = Generation(
             models=Models(workspace=args.workspace, preset=args.preset),
             tokenizer=self._tokenizer,
@@ -71,12 +74,13 @@ class ModelServer:
             code_version=args.code_version,
             phases=self._phases,
         )
-        return create_app(ApiParts(generation=generation, status=status, metrics=metrics))
+        return create_app(ApiParts(generation=generation, status=status, metrics=metrics, callers=self._callers))
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Ray Serve calls this once before the first request and with every change of `user_config`."""
         self._settings = ServiceSettings.model_validate(user_config)
         self._engine.set_max_waiting(self._settings.max_waiting_requests)
+        self._callers.configure(self._settings.api_keys, self._settings.request_timeout_seconds)
 
     def check_health(self) -> None:
         """Ray Serve calls this every few seconds. An engine that is being restarted heals by itself."""

@@ -61,7 +61,7 @@ def reconcile(
     if observed.readiness is not None:
         phases |= observed.readiness.phases
     try:
-        phases["smokePrompt"] = smoke.ask(endpoint, desired.name)
+        phases["smokePrompt"] = smoke.ask(endpoint)
     except smoke.SmokeFailed as error:
         raise NotReady(desired.name, not_ready("SmokePromptFailed", str(error))) from error
     progress(f"{desired.name}: {finding.message}, the smoke prompt too ({phases['smokePrompt']:.1f} s)")

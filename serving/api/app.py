@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
+from serving.api.authentication import Authenticated
 from serving.api.chat.handler import Chat
 from serving.api.chat.router import chat_router
 from serving.api.chat_completions.handler import ChatCompletions
@@ -14,10 +15,15 @@ from serving.api.completions.handler import Completions
 from serving.api.completions.router import completions_router
 from serving.api.errors import install_error_handlers
 from serving.api.generation import Generation
+from serving.api.key_usage.handler import KeyUsage
+from serving.api.key_usage.router import key_usage_router
 from serving.api.middleware import BoundedBody, Measured
 from serving.api.models.router import models_router
+from serving.api.smoke.handler import Smoke
+from serving.api.smoke.router import smoke_router
 from serving.api.status.handler import Status
 from serving.api.status.router import status_router
+from serving.callers.callers import Callers
 from serving.metrics import ServiceMetrics
 from serving.version import VERSION
 
@@ -33,6 +39,7 @@ class ApiParts:
     generation: Generation
     status: Status
     metrics: ServiceMetrics
+    callers: Callers
 
 
 def create_app(parts: ApiParts) -> FastAPI:
@@ -47,9 +54,12 @@ def create_app(parts: ApiParts) -> FastAPI:
     app.include_router(chat_completions_router(ChatCompletions(generation)))
     app.include_router(completions_router(Completions(generation)))
     app.include_router(models_router(generation.models))
+    app.include_router(key_usage_router(KeyUsage(parts.callers)))
     app.include_router(chat_router(Chat(generation)))
+    app.include_router(smoke_router(Smoke(generation)))
     app.include_router(status_router(parts.status, parts.metrics.registry))
     install_error_handlers(app)
     app.add_middleware(BoundedBody, max_bytes=max(_MIN_BODY_LIMIT, _BODY_BYTES_PER_TOKEN * generation.max_context))
+    app.add_middleware(Authenticated, callers=parts.callers)
     app.add_middleware(Measured, metrics=parts.metrics)
     return app

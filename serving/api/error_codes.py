@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 ErrorCode = Literal[
+    "admin_key_required",
     "chat_template_missing",
     "context_length_exceeded",
     "engine_overloaded",
@@ -12,6 +13,7 @@ ErrorCode = Literal[
     "generation_failed",
     "http_error",
     "internal_error",
+    "invalid_api_key",
     "invalid_body",
     "invalid_json",
     "invalid_messages",
@@ -19,7 +21,10 @@ ErrorCode = Literal[
     "invalid_value",
     "method_not_allowed",
     "missing_required_parameter",
+    "model_not_allowed",
     "model_not_found",
+    "rate_limit_exceeded",
+    "request_timeout",
     "request_too_large",
     "unknown_parameter",
     "unknown_url",

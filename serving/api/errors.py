@@ -6,13 +6,14 @@
     ├── ModelNotFound           404
     └── ServiceBusy             429 and 503, with Retry-After
 
-Handlers raise these and the engine's own exceptions; `to_api_error` turns whatever was raised into an ApiError, for a
-response or, once a stream has begun, for an event in it.
+Handlers raise these, the engine's own exceptions and those of serving.callers; `to_api_error` turns whatever was raised
+into an ApiError, for a response or, once a stream has begun, for an event in it.
 """
 
 from __future__ import annotations
 
 import logging
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -25,6 +26,14 @@ from starlette.responses import Response
 from serving.api.connection import ClientDisconnected
 from serving.api.error_codes import ErrorCode
 from serving.api.validation import describe_validation
+from serving.callers.errors import (
+    AdminKeyRequired,
+    CallRefused,
+    InvalidApiKey,
+    LimitReached,
+    ModelNotAllowed,
+    RequestTimedOut,
+)
 from serving.engines.protocol import EngineOverloaded, EngineUnavailable, RequestFailed
 
 logger = logging.getLogger(__name__)
@@ -112,6 +121,8 @@ def to_api_error(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
+        case CallRefused():
+            return _from_refusal(error)
         case EngineOverloaded():
             return ServiceBusy(
                 429, str(error), type="rate_limit_error", code="engine_overloaded", retry_after=error.retry_after
@@ -134,6 +145,29 @@ def to_api_error(error: Exception) -> ApiError:
             logger.error("a request failed", exc_info=error)
             message = "The service failed to answer; the replica's log has the reason."
             return ApiError(500, message, type="server_error", code="internal_error")
+
+
+def _from_refusal(error: CallRefused) -> ApiError:
+    """What a caller may not do, or not now; statuses and types as OpenAI has them."""
+    message, invalid = str(error), "invalid_request_error"
+    match error:
+        case InvalidApiKey():
+            answer = ApiError(401, message, type=invalid, code="invalid_api_key")
+            answer.headers = {"WWW-Authenticate": "Bearer"}
+        case ModelNotAllowed():
+            answer = ApiError(403, message, type=invalid, param="model", code="model_not_allowed")
+        case AdminKeyRequired():
+            answer = ApiError(403, message, type=invalid, code="admin_key_required")
+        case LimitReached():
+            kind, wait = error.limit, ceil(error.retry_after)
+            answer = ServiceBusy(429, message, type=kind, code="rate_limit_exceeded", retry_after=wait)
+        case RequestTimedOut():
+            answer = ApiError(504, message, type="timeout_error", code="request_timeout")
+            # OpenAI's clients would send it again, and it would take as long again.
+            answer.headers = {"x-should-retry": "false"}
+        case _:
+            raise TypeError(f"no answer to {type(error).__name__}") from error
+    return answer
 
 
 def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
@@ -198,7 +232,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def forget(_: Request, __: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    for kind in (ApiError, EngineUnavailable, RequestFailed, RequestValidationError):
+    for kind in (ApiError, CallRefused, EngineUnavailable, RequestFailed, RequestValidationError):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(ClientDisconnected, forget)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from serving.callers.call import Call, current_call
+from serving.callers.errors import RequestTimedOut
 from serving.engines.protocol import Engine, FinishReason, GenerationRequest, RequestFailed, Sampling, TokenChunk
-from serving.metrics import ServiceMetrics
+from serving.metrics import GenerationRecord, ServiceMetrics
 from serving.text.answer_text import AnswerText, TextToken
 from serving.text.tokenizer import Tokenizer
 
@@ -53,13 +55,14 @@ class TextGenerator:
         self._metrics = metrics
 
     async def generate(self, request: TextRequest) -> AsyncGenerator[TextChunk]:
-        """Text as it is made, at least one chunk; raises what `Engine.generate` raises."""
+        """Text as it is made, at least one chunk; raises what `Engine.generate` raises, and CallRefused."""
+        record = self._metrics.generation(request.model, len(request.prompt_token_ids))
         answer = AnswerText(
             self._tokenizer.decode, request.prompt_token_ids, request.stop, min_tokens=request.min_tokens
         )
         text = ""
         finish_reason: FinishReason | None = None
-        async with _closing(self._observed(request)) as chunks:
+        async with _closing(self._observed(request, record)) as chunks:
             async for chunk in chunks:
                 text = _text_of(chunk, answer)
                 finish_reason = "stop" if answer.stopped else chunk.finish_reason
@@ -73,29 +76,22 @@ class TextGenerator:
         # client that reads slowly must not keep it at that.
         text += answer.end()
         finish_reason = "stop" if answer.stopped else finish_reason
+        record.finish(finish_reason)
         yield TextChunk(text, answer.tokens, finish_reason, answer.take_tokens())
 
-    async def _observed(self, request: TextRequest) -> AsyncGenerator[TokenChunk]:
-        """The engine's chunks, with their timing recorded."""
-        metrics = self._metrics.for_model(request.model)
-        admitted = False
-        last: float | None = None
-        started = time.monotonic()
-        async with _closing(self._engine.generate(self._engine_request(request))) as chunks:
-            async for chunk in chunks:
-                if not admitted:
-                    # Not before: a request that was turned away has cost nothing.
-                    admitted = True
-                    metrics.prompt_tokens.inc(len(request.prompt_token_ids))
-                if tokens := len(chunk.token_ids):
-                    now = time.monotonic()
-                    metrics.generation_tokens.inc(tokens)
-                    if last is None:
-                        metrics.time_to_first_token.observe(now - started)
-                    else:
-                        metrics.inter_token_latency.observe((now - last) / tokens)
-                    last = now
-                yield chunk
+    async def _observed(self, request: TextRequest, record: GenerationRecord) -> AsyncGenerator[TokenChunk]:
+        """The engine's chunks, recorded and charged to the caller."""
+        call = current_call()
+        with call.spending(request.model, len(request.prompt_token_ids)) as spending:
+            async with _closing(self._engine.generate(self._engine_request(request))) as chunks:
+                while (chunk := await _next_in_time(chunks, call)) is not None:
+                    if not spending.admitted:
+                        spending.admit()
+                        record.admit()
+                    if tokens := len(chunk.token_ids):
+                        spending.make(tokens)
+                        record.make(tokens)
+                    yield chunk
 
     def _engine_request(self, request: TextRequest) -> GenerationRequest:
         return GenerationRequest(
@@ -106,6 +102,7 @@ class TextGenerator:
             stop_token_ids=request.stop_token_ids,
             min_tokens=request.min_tokens,
             logprobs=request.logprobs,
+            client=current_call().client,
         )
 
 
@@ -117,6 +114,21 @@ def _text_of(chunk: TokenChunk, answer: AnswerText) -> str:
         if answer.stopped:
             break
     return text
+
+
+async def _next_in_time(chunks: AsyncIterator[TokenChunk], call: Call) -> TokenChunk | None:
+    """The next chunk, None after the last; raises RequestTimedOut at the call's deadline, with `chunks` ended."""
+    try:
+        # Around each chunk and not around all: chunks are taken by one task after another.
+        async with asyncio.timeout_at(call.deadline):
+            return await anext(chunks)
+    except StopAsyncIteration:
+        return None
+    except TimeoutError:
+        raise RequestTimedOut(
+            f"The request was not answered within {call.timeout_seconds:g} s, the limit of this service "
+            "(requestTimeoutSeconds), and was ended. Ask for fewer tokens, or come back when fewer others do."
+        ) from None
 
 
 @asynccontextmanager

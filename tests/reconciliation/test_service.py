@@ -45,11 +45,12 @@ def seen(app: Application | None) -> Observed:
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    """A server that answers every completion with four tokens, or with none below /mute."""
+    """A server that answers every smoke prompt with four tokens, or with none below /mute; it has nothing else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path.endswith("/smoke"), "the OpenAI endpoint may need an API key"
             tokens = 0 if self.path.startswith("/mute") else 4
             body = json.dumps({"usage": {"completion_tokens": tokens}}).encode()
             self.send_response(500 if self.path.startswith("/broken") else 200)

@@ -138,7 +138,7 @@ def test_a_client_that_leaves_stops_costing_compute(yard: Yard, client: openai.O
 
 def running(yard: Yard) -> int:
     metrics = httpx.get(f"{yard.record.serve_url}/{CHAT}/metrics").text
-    values = [line.rsplit(" ", 1)[1] for line in metrics.splitlines() if line.startswith("modelyard_requests_running")]
+    values = [line.rsplit(" ", 1)[1] for line in metrics.splitlines() if line.startswith("vllm:num_requests_running")]
     assert len(values) == 1, f"no such metric:\n{metrics}"
     return int(float(values[0]))
 

@@ -6,6 +6,7 @@ import time
 
 from serving.api.errors import ModelNotFound
 from serving.api.models.protocol import ModelCard, ModelList
+from serving.callers.call import current_call
 
 
 class Models:
@@ -25,4 +26,6 @@ class Models:
             raise ModelNotFound(model, sorted(self._cards)) from None
 
     def list(self) -> ModelList:
-        return ModelList(data=[self._cards[name] for name in sorted(self._cards)])
+        """Those that the caller may use."""
+        may_use = current_call().may_use
+        return ModelList(data=[self._cards[name] for name in sorted(self._cards) if may_use(name)])

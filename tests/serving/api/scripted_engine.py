@@ -99,7 +99,9 @@ class ScriptedEngine:
         return self.state
 
     def stats(self) -> EngineStats:
-        return EngineStats(running=self.running, waiting=3, kv_cache_bytes=1024, restarts=2)
+        return EngineStats(
+            running=self.running, waiting=3, kv_cache_bytes=1024, kv_cache_capacity_bytes=4096, restarts=2
+        )
 
     def set_max_waiting(self, requests: int) -> None:
         self.max_waiting = requests

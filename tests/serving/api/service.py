@@ -21,6 +21,7 @@ from serving.api.app import ApiParts, create_app
 from serving.api.generation import Generation
 from serving.api.models.handler import Models
 from serving.api.status.handler import Status
+from serving.callers.callers import Callers
 from serving.engines.protocol import FinishReason
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
@@ -30,6 +31,16 @@ from tests.serving.api.scripted_engine import ScriptedEngine
 PREFIX = "/smollm2"
 MODEL = "smollm2"
 MAX_CONTEXT = 512
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass(repr=False)
@@ -43,8 +54,14 @@ class Service:
     """The model's tokenizer by another way than the service's."""
     sampling: SamplingDefaults
     origin: str
+    clock: Clock = field(default_factory=Clock)
+    """Of the limits of API keys."""
+    callers: Callers = field(init=False)
     resources: ExitStack = field(default_factory=ExitStack)
     """What is closed with the service."""
+
+    def __post_init__(self) -> None:
+        self.callers = Callers(MODEL, self.clock)
 
     @property
     def url(self) -> str:
@@ -126,7 +143,8 @@ def running_server() -> Iterator[Server]:
 
 def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
     metrics = ServiceMetrics()
-    metrics.observe_engine(service.engine)
+    metrics.observe_engine(service.engine, MODEL)
+    metrics.observe_callers(service.callers)
     generation = Generation(
         models=Models(workspace=MODEL, preset="smollm2-135m-instruct"),
         tokenizer=tokenizer,
@@ -143,4 +161,4 @@ def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
         code_version="c0de",
         phases={"weights": 2.0},
     )
-    return create_app(ApiParts(generation=generation, status=status, metrics=metrics))
+    return create_app(ApiParts(generation=generation, status=status, metrics=metrics, callers=service.callers))

@@ -20,6 +20,8 @@ from serving.api.completions.protocol import CompletionRequest
 from serving.api.error_codes import ErrorCode
 from serving.api.errors import ErrorBody
 from serving.api.fields import WITHOUT_EFFECT, Unsupported
+from serving.api.key_usage.protocol import KeyUsageList
+from serving.callers.callers import Callers
 from serving.metrics import ServiceMetrics
 from tests.docs.pages import page
 from tests.serving.api.scripted_engine import ScriptedEngine
@@ -81,7 +83,8 @@ def test_every_code_of_an_error_is_explained() -> None:
 
 def test_every_metric_is_explained() -> None:
     metrics = ServiceMetrics()
-    metrics.observe_engine(ScriptedEngine())
+    metrics.observe_engine(ScriptedEngine(), "chat")
+    metrics.observe_callers(Callers("chat"))
     actual = [
         (family.name + ("_total" if family.type == "counter" else ""), family.type)
         for family in metrics.registry.collect()
@@ -98,6 +101,7 @@ def test_every_endpoint_is_listed(service: Service) -> None:
 def test_the_answers_shown_are_answers() -> None:
     shown = {block.mark: json.loads(block.text) for block in API.blocks if block.language == "json"}
     assert ChatCompletion.model_validate(shown["chat.completion"], strict=True).choices[0].finish_reason == "stop"
+    assert KeyUsageList.model_validate(shown["usage"], strict=True).data[0].total_tokens == 468 + 84
     assert ErrorBody.model_validate(shown["error"]).error.code == "unsupported_parameter"
 
 

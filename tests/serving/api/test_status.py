@@ -73,12 +73,15 @@ def test_metrics_count_what_happened(service: Service) -> None:
     assert now["modelyard_requests_total", path, "429"] == 1
     assert now["modelyard_requests_total", "unmatched", "404"] == 1, "a made-up path became a label"
     assert now["modelyard_request_duration_seconds_count", path] == 4
-    assert now["modelyard_generation_tokens_total", MODEL] == 2 * len(tokens)
-    assert now["modelyard_prompt_tokens_total", MODEL] == 2 * 31, "a request that was turned away read no prompt"
-    assert now["modelyard_time_to_first_token_seconds_count", MODEL] == 2
-    assert now["modelyard_inter_token_latency_seconds_count", MODEL] == 2 * (len(tokens) - 1)
-    assert now[("modelyard_requests_running",)] == 0
-    assert now[("modelyard_requests_waiting",)] == 3
+    assert now["vllm:generation_tokens_total", MODEL] == 2 * len(tokens)
+    assert now["vllm:prompt_tokens_total", MODEL] == 2 * 31, "a request that was turned away read no prompt"
+    assert now["vllm:time_to_first_token_seconds_count", MODEL] == 2
+    assert now["vllm:inter_token_latency_seconds_count", MODEL] == 2 * (len(tokens) - 1)
+    assert now["vllm:num_requests_running", MODEL] == 0
+    assert now["vllm:num_requests_waiting", MODEL] == 3
+    assert now["vllm:kv_cache_usage_perc", MODEL] == 0.25
+    assert now["vllm:request_success_total", "stop", MODEL] == 2, "a request that was turned away is no success"
+    assert now["vllm:e2e_request_latency_seconds_count", MODEL] == 2
     assert now[("modelyard_engine_restarts_total",)] == 2
     assert now[("modelyard_kv_cache_bytes",)] == 1024
     assert now[("modelyard_engine_ready",)] == 1

@@ -1,0 +1,1 @@
+"""POST /smoke: one short prompt, to see that tokens come."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -15,26 +13,23 @@ from transformers import PreTrainedModel
 from serving.engines.protocol import (
     Adapter,
     AdapterRefused,
-    AdapterUse,
     EngineStats,
     GenerationRequest,
-    RequestFailed,
     TokenChunk,
     TokenLogprobs,
 )
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
+from serving.engines.transformers_engine.admission import Admission
 from serving.engines.transformers_engine.attention import AttentionStep, attending
-from serving.engines.transformers_engine.constraints import Constraint, Constraints, allowed_tokens
+from serving.engines.transformers_engine.constraints import Constraints, allowed_tokens
 from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.logprobs import logprobs_of
 from serving.engines.transformers_engine.probe import PROBE_TOKENS, probe_step
 from serving.engines.transformers_engine.sampling import choose
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
-from serving.engines.transformers_engine.slots import Contents, SlotPool
-from serving.engines.transformers_engine.token_history import history_of
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +62,8 @@ class TransformersEngine:
     """Runs many requests at once over one model; one thread, one caller.
 
     The model has been loaded with the engine's attention (`loading.load_model`); its linear layers are replaced. The
-    cache holds `max_sequences` sequences of `max_context` tokens; a request that finds no free slot waits, in order of
-    arrival.
+    cache holds `max_sequences` sequences of `max_context` tokens; a request that finds no free slot waits: clients take
+    turns, and one's own requests come in order of arrival.
     """
 
     def __init__(
@@ -86,13 +81,8 @@ class TransformersEngine:
         self.max_context = max_context
         self.cache = KvCache(max_sequences, max_context, model.device)
         self.vocabulary = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
-        self._constraints = None if model_dir is None else Constraints(model_dir, self.vocabulary)
         self._budget = prompt_budget or (CPU_PROMPT_BUDGET if model.device.type == "cpu" else GPU_PROMPT_BUDGET)
-        self._slots = SlotPool(max_sequences)
-        self._waiting: deque[GenerationRequest] = deque()
-        self._running: dict[str, Sequence] = {}
         self._prompt_tokens = 0
-        self._reused_tokens = 0
         self._generated_tokens = 0
         rows = StepRows()
         probe = probe_step(self.vocabulary, model.device, [None])
@@ -106,18 +96,21 @@ class TransformersEngine:
             device=model.device,
             memory_bytes=adapter_memory_bytes,
         )
+        constraints = None if model_dir is None else Constraints(model_dir, self.vocabulary)
+        self._admission = Admission(self.cache, self.adapters, constraints, vocabulary=self.vocabulary)
 
     @property
     def has_work(self) -> bool:
-        return bool(self._running or self._waiting)
+        return bool(self._admission.running or self._admission.waiting)
 
     def stats(self) -> EngineStats:
-        cached = sum(sequence.cached for sequence in self._running.values())
+        running = self._admission.running
+        cached = sum(sequence.cached for sequence in running.values())
         return EngineStats(
-            running=len(self._running),
-            waiting=len(self._waiting),
+            running=len(running),
+            waiting=self._admission.waiting,
             prompt_tokens=self._prompt_tokens,
-            reused_prompt_tokens=self._reused_tokens,
+            reused_prompt_tokens=self._admission.reused_tokens,
             generated_tokens=self._generated_tokens,
             kv_cache_bytes=cached * self.cache.bytes_per_token,
             kv_cache_capacity_bytes=self.cache.capacity_bytes,
@@ -125,24 +118,7 @@ class TransformersEngine:
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request. Raises RequestFailed for one that no step could answer."""
-        prompt = request.prompt_token_ids
-        if not prompt:
-            raise RequestFailed("the prompt has no tokens")
-        if len(prompt) >= self.max_context:
-            raise RequestFailed(
-                f"the prompt has {len(prompt)} tokens; with a completion at most {self.max_context} fit, so shorten it"
-            )
-        if request.max_tokens < 1:
-            raise RequestFailed(f"max_tokens is {request.max_tokens}; ask for at least 1")
-        if min(prompt) < 0 or max(prompt) >= self.vocabulary:
-            raise RequestFailed(f"the prompt has a token id outside 0 to {self.vocabulary - 1}")
-        if (bias := request.sampling.logit_bias) and (min(bias) < 0 or max(bias) >= self.vocabulary):
-            raise RequestFailed(f"logit_bias has a token id outside 0 to {self.vocabulary - 1}")
-        if request.grammar is not None and self._constraints is None:
-            raise RequestFailed("this engine has no tokenizer, so it holds no completion to a grammar")
-        if request.adapter is not None:
-            self.adapters.enter(request.adapter.id)
-        self._waiting.append(request)
+        self._admission.submit(request)
 
     def load_adapter(self, adapter: Adapter, weights: AdapterWeights) -> None:
         """Take an adapter, whose weights `adapters.read` has read.
@@ -160,18 +136,12 @@ class TransformersEngine:
 
     def cancel(self, request_id: str) -> None:
         """Forget a request, running or waiting; its slot is free for the next step. Unknown ids are finished ones."""
-        if request_id in self._running:
-            self._release(self._running[request_id], _contents(self._running[request_id]))
-        else:
-            for request in [each for each in self._waiting if each.id == request_id]:
-                self._waiting.remove(request)
-                self._leave(request)
+        self._admission.cancel(request_id)
 
     def step(self) -> StepOutcome:
         """Admit what fits, run one forward and return its tokens. Raises EngineBroken if no forward works any more."""
-        outcome = StepOutcome()
-        self._admit(outcome)
-        chunks = plan_step(self._running.values(), self._budget)
+        outcome = StepOutcome(failures=self._admission.admit())
+        chunks = plan_step(self._admission.running.values(), self._budget)
         if not chunks:
             return outcome
         try:
@@ -212,52 +182,6 @@ class TransformersEngine:
                 logits_to_keep=torch.tensor(last_rows or [0], device=device),
             ).logits[0]
         return logits[: len(last_rows)]
-
-    def _admit(self, outcome: StepOutcome) -> None:
-        while self._waiting and len(self._slots):
-            request = self._waiting[0]
-            try:
-                constraint = self._constraint(request)
-                adapter_slot = self.adapters.acquire(request.adapter.id) if request.adapter else None
-            except RequestFailed as failure:
-                self._leave(self._waiting.popleft())
-                outcome.failures[request.id] = str(failure)
-                continue
-            if request.adapter and adapter_slot is None:
-                return
-            self._waiting.popleft()
-            self._running[request.id] = self._placed(request, adapter_slot, constraint)
-
-    def _constraint(self, request: GenerationRequest) -> Constraint | None:
-        if request.grammar is None or self._constraints is None:
-            return None
-        return self._constraints.compile(request.grammar, request.stop_token_ids)
-
-    def _placed(self, request: GenerationRequest, adapter_slot: int | None, constraint: Constraint | None) -> Sequence:
-        """A sequence with a slot, in which what it shares with others is there already."""
-        strength = self._strength(request.adapter)
-        adapter_id = request.adapter.id if request.adapter else ""
-        busy = [(other.slot, _contents(other)) for other in self._running.values()]
-        place = self._slots.take(Contents((adapter_id, strength), request.prompt_token_ids), busy)
-        if place.source is not None:
-            self.cache.copy(place.source, place.slot, place.shared)
-        self._reused_tokens += place.shared
-        return Sequence(
-            request,
-            place.slot,
-            list(request.prompt_token_ids),
-            _numbers(request.sampling.seed),
-            place.shared,
-            history=history_of(request),
-            constraint=constraint,
-            adapter_slot=adapter_slot,
-            adapter_strength=strength,
-        )
-
-    def _strength(self, use: AdapterUse | None) -> float:
-        if use is None:
-            return 0.0
-        return self.adapters.strength(use.id) if use.strength is None else use.strength
 
     def _require_effect(self, adapter: Adapter) -> None:
         slot = self.adapters.acquire(adapter.id)
@@ -317,7 +241,7 @@ class TransformersEngine:
             chunk = TokenChunk((token,), finish_reason, () if logprobs is None else (logprobs,))
         outcome.chunks[request.id] = chunk
         if chunk.finish_reason is not None:
-            self._release(sequence, _contents(sequence))
+            self._admission.release(sequence)
 
     def _step_one_by_one(self, chunks: list[Chunk], outcome: StepOutcome) -> None:
         """Find whom an error belongs to. No sequence has moved on, and the cache takes the same writes again."""
@@ -342,30 +266,7 @@ class TransformersEngine:
         request_id = sequence.request.id
         _log.error("request %s failed: %s", request_id, reason)
         outcome.failures[request_id] = reason
-        self.cache.clear(sequence.slot, len(sequence.tokens))
-        self._release(sequence, None)
-
-    def _release(self, sequence: Sequence, contents: Contents | None) -> None:
-        del self._running[sequence.request.id]
-        self._slots.give_back(sequence.slot, contents)
-        if sequence.adapter_slot is not None:
-            self.adapters.release(sequence.adapter_slot)
-        self._leave(sequence.request)
-
-    def _leave(self, request: GenerationRequest) -> None:
-        if request.adapter is not None:
-            self.adapters.leave(request.adapter.id)
-
-
-def _contents(sequence: Sequence) -> Contents:
-    """What the cache holds of a sequence."""
-    use = sequence.request.adapter
-    return Contents((use.id if use else "", sequence.adapter_strength), tuple(sequence.tokens[: sequence.cached]))
-
-
-def _numbers(seed: int | None) -> random.Random:
-    """Random numbers of one request; random.Random itself makes no difference between a seed and its negative."""
-    return random.Random(None if seed is None else seed % 2**64)
+        self._admission.discard(sequence)
 
 
 def _row(sequence: Sequence) -> Row:

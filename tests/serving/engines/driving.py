@@ -19,6 +19,7 @@ def request(
     stop: frozenset[int] = frozenset(),
     min_tokens: int = 0,
     logprobs: int | None = None,
+    client: str = "",
 ) -> GenerationRequest:
     return GenerationRequest(
         id=request_id,
@@ -28,6 +29,7 @@ def request(
         stop_token_ids=stop,
         min_tokens=min_tokens,
         logprobs=logprobs,
+        client=client,
     )
 
 

@@ -13,6 +13,10 @@ from serving.api.chat_completions.handler import ChatCompletions
 from serving.api.chat_completions.router import chat_completions_router
 from serving.api.completions.handler import Completions
 from serving.api.completions.router import completions_router
+from serving.api.detokenize.handler import Detokenize
+from serving.api.detokenize.router import detokenize_router
+from serving.api.embeddings.handler import Embeddings
+from serving.api.embeddings.router import embeddings_router
 from serving.api.errors import install_error_handlers
 from serving.api.generation import Generation
 from serving.api.key_usage.handler import KeyUsage
@@ -23,6 +27,8 @@ from serving.api.smoke.handler import Smoke
 from serving.api.smoke.router import smoke_router
 from serving.api.status.handler import Status
 from serving.api.status.router import status_router
+from serving.api.tokenize.handler import Tokenize
+from serving.api.tokenize.router import tokenize_router
 from serving.callers.callers import Callers
 from serving.metrics import ServiceMetrics
 from serving.version import VERSION
@@ -47,16 +53,19 @@ def create_app(parts: ApiParts) -> FastAPI:
     generation = parts.generation
     app = FastAPI(
         title=f"Modelyard: {generation.models.default.id}",
-        description="OpenAI's API for one model, KAITO's /chat, and the service's own endpoints.",
+        description="OpenAI's API for one model, KAITO's /chat, vLLM's /tokenize, and the service's own endpoints.",
         version=VERSION,
         redoc_url=None,
     )
     app.include_router(chat_completions_router(ChatCompletions(generation)))
     app.include_router(completions_router(Completions(generation)))
+    app.include_router(embeddings_router(Embeddings(generation.models)))
     app.include_router(models_router(generation.models))
     app.include_router(key_usage_router(KeyUsage(parts.callers)))
     app.include_router(chat_router(Chat(generation)))
     app.include_router(smoke_router(Smoke(generation)))
+    app.include_router(tokenize_router(Tokenize(generation)))
+    app.include_router(detokenize_router(Detokenize(generation)))
     app.include_router(status_router(parts.status, parts.metrics.registry))
     install_error_handlers(app)
     app.add_middleware(BoundedBody, max_bytes=max(_MIN_BODY_LIMIT, _BODY_BYTES_PER_TOKEN * generation.max_context))

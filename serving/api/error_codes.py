@@ -23,6 +23,7 @@ ErrorCode = Literal[
     "missing_required_parameter",
     "model_not_allowed",
     "model_not_found",
+    "model_not_supported",
     "rate_limit_exceeded",
     "request_timeout",
     "request_too_large",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from serving.api.errors import ContextLengthExceeded, InvalidRequest
 from serving.api.models.handler import Models
 from serving.engines.protocol import Sampling
 from serving.text.generator import TextGenerator
-from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, Tokenizer
+from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, TextTooLong, Tokenizer
 
 
 class SamplingChoice(Protocol):
@@ -52,21 +53,66 @@ class Generation:
         top_k = defaults.top_k if request.top_k is None else request.top_k
         return Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=request.seed)
 
-    async def encode_chat(self, messages: Sequence[Mapping[str, str]], model: str) -> list[int]:
-        """The prompt of a conversation; raises InvalidRequest if the model's chat template cannot make one."""
+    async def encode(self, text: str, *, param: str) -> list[int]:
+        """The prompt that a text is, which is in the parameter `param`; raises InvalidRequest if it has no token."""
+        token_ids = await self.tokens(text, param=param)
+        if not token_ids:
+            raise InvalidRequest("The prompt is empty.", param=param, code="invalid_value")
+        return token_ids
+
+    async def tokens(self, text: str, *, param: str, special_tokens: bool = True) -> list[int]:
+        """Tokens of a text; raises ContextLengthExceeded for a text whose length alone says that they are too many."""
+        with self._refusing_too_long(param):
+            return await self.tokenizer.encode(text, special_tokens=special_tokens, at_most=self.max_context)
+
+    async def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        model: str,
+        *,
+        param: str = "messages",
+        generation_prompt: bool = True,
+    ) -> list[int]:
+        """The prompt of a conversation, which is in the parameter `param`.
+
+        Raises InvalidRequest if the model's chat template cannot make one.
+        """
         try:
-            return await self.tokenizer.encode_chat(messages)
+            with self._refusing_too_long(param):
+                return await self.tokenizer.encode_chat(
+                    messages, generation_prompt=generation_prompt, at_most=self.max_context
+                )
         except ChatTemplateMissing as error:
             raise InvalidRequest(
                 f"The model '{model}' has no chat template, so it cannot chat; use /v1/completions.",
-                param="messages",
+                param=param,
                 code="chat_template_missing",
             ) from error
         except ChatTemplateRefused as error:
             raise InvalidRequest(
                 f"The chat template of '{model}' does not take these messages: {error}.",
-                param="messages",
+                param=param,
                 code="invalid_messages",
+            ) from error
+
+    def check_tokens(self, token_ids: Sequence[int], *, param: str) -> None:
+        """Raises InvalidRequest if the model has not all of these tokens; `param` is the parameter that holds them."""
+        if (largest := max(token_ids, default=0)) >= self.tokenizer.vocab_size:
+            raise InvalidRequest(
+                f"'{param}' has token {largest}, but this model's tokens are below {self.tokenizer.vocab_size}.",
+                param=param,
+                code="invalid_value",
+            )
+
+    @contextmanager
+    def _refusing_too_long(self, param: str) -> Iterator[None]:
+        try:
+            yield
+        except TextTooLong as error:
+            raise ContextLengthExceeded(
+                f"This model's maximum context length is {self.max_context} tokens, and the prompt's "
+                f"{error.characters} characters are at least {error.fewest_tokens} tokens. Please shorten it.",
+                param=param,
             ) from error
 
     def stop_token_ids(self, *, ignore_eos: bool | None) -> frozenset[int]:

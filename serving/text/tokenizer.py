@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from serving.errors import StartupFailure
+from serving.text.text_bound import text_bound
 from serving.text.token_bytes import TokenBytes
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _LONG_TEXT = 20_000
 """Characters from which a text is encoded in a thread: about 5 ms, which other streams would wait otherwise."""
+_LONG_TEXTS = 2
+"""So many long texts are encoded at a time: each takes about a hundred times its size in memory."""
 
 
 class ChatTemplateMissing(Exception):
@@ -31,6 +34,15 @@ class ChatTemplateRefused(Exception):
     """The model's chat template does not take these messages; the text is the template's own."""
 
 
+class TextTooLong(Exception):
+    """A text is so long that it cannot be few enough tokens."""
+
+    def __init__(self, characters: int, fewest_tokens: int) -> None:
+        self.characters = characters
+        self.fewest_tokens = fewest_tokens
+        super().__init__(f"{characters} characters are at least {fewest_tokens} tokens")
+
+
 class Tokenizer(Protocol):
     """What handlers use of a tokenizer."""
 
@@ -39,19 +51,29 @@ class Tokenizer(Protocol):
     stop_token_ids: frozenset[int]
     """Tokens with which the model says that it is done."""
 
-    async def encode(self, text: str, *, special_tokens: bool = True) -> list[int]:
-        """Tokens of `text`; special_tokens adds what the model expects around it, such as a begin-of-text token."""
-        ...
+    async def encode(self, text: str, *, special_tokens: bool = True, at_most: int | None = None) -> list[int]:
+        """Tokens of `text`; special_tokens adds what the model expects around it, such as a begin-of-text token.
 
-    async def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of the conversation and of the opening of the model's turn.
-
-        Raises ChatTemplateMissing and ChatTemplateRefused.
+        `at_most` is how many tokens are of use: a text that is sure to have more is not read, which is a TextTooLong.
+        One that has more by less may still be returned.
         """
         ...
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of the tokens without special tokens; bytes that are no UTF-8 become U+FFFD."""
+    async def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True, at_most: int | None = None
+    ) -> list[int]:
+        """Tokens of the conversation and, with generation_prompt, of the opening of the model's turn.
+
+        Raises ChatTemplateMissing, ChatTemplateRefused and TextTooLong.
+        """
+        ...
+
+    def decode(self, token_ids: Sequence[int], *, special_tokens: bool = False) -> str:
+        """Text of the tokens, special ones left out unless asked for; bytes that are no UTF-8 become U+FFFD."""
+        ...
+
+    def token_texts(self, token_ids: Sequence[int]) -> list[str]:
+        """The tokens as the vocabulary writes them; one that it does not have is an empty text."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -71,17 +93,25 @@ class ModelTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._token_bytes = TokenBytes(self._backend)
+        self._bound = text_bound(self._backend)
+        self._long_texts = asyncio.Semaphore(_LONG_TEXTS)
 
-    async def encode(self, text: str, *, special_tokens: bool = True) -> list[int]:
+    async def encode(self, text: str, *, special_tokens: bool = True, at_most: int | None = None) -> list[int]:
         if len(text) < _LONG_TEXT:
             return self._encode(text, special_tokens)
-        return await asyncio.to_thread(self._encode, text, special_tokens)
+        if at_most is not None and self._bound and (fewest := self._bound.fewest_tokens(text)) > at_most:
+            raise TextTooLong(len(text), fewest)
+        async with self._long_texts:
+            return await asyncio.to_thread(self._encode, text, special_tokens)
 
-    async def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    async def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True, at_most: int | None = None
+    ) -> list[int]:
         # Templates write the special tokens themselves.
-        return await self.encode(self.render_chat(messages), special_tokens=False)
+        prompt = self.render_chat(messages, generation_prompt=generation_prompt)
+        return await self.encode(prompt, special_tokens=False, at_most=at_most)
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render_chat(self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True) -> str:
         """The prompt that the chat template makes of the messages."""
         import jinja2
 
@@ -91,14 +121,17 @@ class ModelTokenizer:
             raise ChatTemplateMissing("this model has no chat template")
         try:
             rendered = self.pretrained.apply_chat_template(
-                [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+                [dict(message) for message in messages], tokenize=False, add_generation_prompt=generation_prompt
             )
         except (jinja2.TemplateError, TypeError) as error:
             raise ChatTemplateRefused(str(error)) from error
         return str(rendered)
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return self._backend.decode(token_ids, skip_special_tokens=True)
+    def decode(self, token_ids: Sequence[int], *, special_tokens: bool = False) -> str:
+        return self._backend.decode(token_ids, skip_special_tokens=not special_tokens)
+
+    def token_texts(self, token_ids: Sequence[int]) -> list[str]:
+        return [self._backend.id_to_token(token_id) or "" for token_id in token_ids]
 
     def token_bytes(self, token_id: int) -> bytes:
         return self._token_bytes(token_id)

@@ -68,10 +68,8 @@ class Chat:
                 )
             model = self._generation.models.default.id
             return await self._generation.encode_chat([m.for_template() for m in request.messages], model), "messages"
-        token_ids = await self._generation.tokenizer.encode((request.prefix or "") + (request.prompt or ""))
-        if not token_ids:
-            raise InvalidRequest("The prompt is empty.", param="prompt", code="invalid_value")
-        return token_ids, "prompt"
+        text = (request.prefix or "") + (request.prompt or "")
+        return await self._generation.encode(text, param="prompt"), "prompt"
 
     def _limit(self, kwargs: GenerateKwargs, prompt_tokens: int, parameter: str) -> int:
         """New tokens at most; max_new_tokens goes before max_length, as in transformers."""

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from serving.api.completions.protocol import Completion, CompletionChoice, CompletionRequest
-from serving.api.errors import InvalidRequest
 from serving.api.generation import AnswerIdentity, Generation
 from serving.api.merge import merge
 from serving.api.usage import Usage
@@ -93,18 +92,9 @@ class Completions:
         return prepared
 
     async def _tokens(self, prompt: str | list[int]) -> list[int]:
-        tokenizer = self._generation.tokenizer
         if isinstance(prompt, str):
-            token_ids = await tokenizer.encode(prompt)
-            if not token_ids:
-                raise InvalidRequest("The prompt is empty.", param="prompt", code="invalid_value")
-            return token_ids
-        if (largest := max(prompt)) >= tokenizer.vocab_size:
-            raise InvalidRequest(
-                f"The prompt has token {largest}, but this model's tokens are below {tokenizer.vocab_size}.",
-                param="prompt",
-                code="invalid_value",
-            )
+            return await self._generation.encode(prompt, param="prompt")
+        self._generation.check_tokens(prompt, param="prompt")
         return prompt
 
     def _text(self, token_ids: list[int]) -> str:

@@ -17,10 +17,13 @@ from pydantic.fields import FieldInfo
 from serving.api.chat.protocol import ChatRequest, GenerateKwargs
 from serving.api.chat_completions.protocol import ChatCompletionRequest
 from serving.api.completions.protocol import CompletionRequest
+from serving.api.detokenize.protocol import DetokenizeRequest
+from serving.api.embeddings.protocol import EmbeddingRequest
 from serving.api.error_codes import ErrorCode
 from serving.api.errors import ErrorBody
 from serving.api.fields import WITHOUT_EFFECT, Unsupported
 from serving.api.key_usage.protocol import KeyUsageList
+from serving.api.tokenize.protocol import TokenizeRequest
 from serving.callers.callers import Callers
 from serving.metrics import ServiceMetrics
 from tests.docs.pages import page
@@ -33,6 +36,9 @@ ADDRESS = "http://127.0.0.1:8000/smollm2"
 REQUESTS: dict[str, type[BaseModel]] = {
     "### POST /v1/chat/completions": ChatCompletionRequest,
     "### POST /v1/completions": CompletionRequest,
+    "### POST /v1/embeddings": EmbeddingRequest,
+    "### POST /tokenize": TokenizeRequest,
+    "### POST /detokenize": DetokenizeRequest,
     "### POST /chat": ChatRequest,
     "#### generate_kwargs": GenerateKwargs,
 }

@@ -1,0 +1,1 @@
+"""POST /detokenize, with vLLM's bodies."""

@@ -1,0 +1,1 @@
+"""OpenAI's POST /v1/embeddings, which a model that generates text refuses."""

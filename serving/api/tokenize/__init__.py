@@ -1,0 +1,1 @@
+"""POST /tokenize, with vLLM's bodies."""

@@ -1,0 +1,40 @@
+"""The wire of /tokenize, as vLLM has it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+
+from serving.api.chat_completions.protocol import Messages
+from serving.api.fields import ApiModel, Text, Unsupported
+
+
+class TokenizeRequest(ApiModel):
+    model: str | None = None
+    """None: the workspace's model."""
+    prompt: Text | None = None
+    """A text; either this or `messages`."""
+    messages: Messages | None = None
+    """A conversation, which becomes a prompt by the model's chat template."""
+    add_special_tokens: bool | None = None
+    """None, true: with the tokens that the model expects around a text. A chat template writes them itself."""
+    add_generation_prompt: bool | None = None
+    """None, true: the conversation ends with the opening of the model's turn."""
+    return_token_strs: bool | None = None
+    """The tokens as the vocabulary writes them, too."""
+    continue_final_message: Annotated[bool | None, Unsupported(False, because="a conversation is answered")] = None
+    chat_template: Annotated[str | None, Unsupported(because="the model's own chat template is used")] = None
+    chat_template_kwargs: Annotated[
+        dict[str, Any] | None, Unsupported({}, because="nothing is handed to the chat template but messages")
+    ] = None
+    mm_processor_kwargs: Annotated[dict[str, Any] | None, Unsupported({}, because="the model reads text only")] = None
+    tools: Annotated[list[Any] | None, Unsupported([], because="this service does not call tools yet")] = None
+
+
+class Tokenized(BaseModel):
+    count: int
+    max_model_len: int
+    """Tokens of prompt and answer together."""
+    tokens: list[int]
+    token_strs: list[str] | None

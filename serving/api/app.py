@@ -23,6 +23,9 @@ from serving.api.key_usage.handler import KeyUsage
 from serving.api.key_usage.router import key_usage_router
 from serving.api.middleware import BoundedBody, Measured
 from serving.api.models.router import models_router
+from serving.api.responses.handler import Responses
+from serving.api.responses.router import responses_router
+from serving.api.responses.store import ResponseStore
 from serving.api.smoke.handler import Smoke
 from serving.api.smoke.router import smoke_router
 from serving.api.status.handler import Status
@@ -59,6 +62,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     )
     app.include_router(chat_completions_router(ChatCompletions(generation)))
     app.include_router(completions_router(Completions(generation)))
+    app.include_router(responses_router(Responses(generation, ResponseStore())))
     app.include_router(embeddings_router(Embeddings(generation.models)))
     app.include_router(models_router(generation.models))
     app.include_router(key_usage_router(KeyUsage(parts.callers)))

@@ -2,8 +2,10 @@
 
     ApiError                    the body {"error": {"message", "type", "param", "code"}} and a status
     ├── InvalidRequest          400; the caller can correct it, `param` names the parameter
-    │   └── ContextLengthExceeded
+    │   ├── ContextLengthExceeded
+    │   └── PreviousResponseNotFound
     ├── ModelNotFound           404
+    ├── ResponseNotFound        404
     └── ServiceBusy             429 and 503, with Retry-After
 
 Handlers raise these, the engine's own exceptions and those of serving.callers; `to_api_error` turns whatever was raised
@@ -106,6 +108,32 @@ class ModelNotFound(ApiError):
     def __init__(self, model: str, known: list[str]) -> None:
         message = f"The model '{model}' does not exist; this service has: {', '.join(known)}."
         super().__init__(404, message, type="invalid_request_error", param="model", code="model_not_found")
+
+
+_NOT_KEPT = (
+    "responses are kept in the memory of one replica: this one was not stored, was deleted, has made room for newer "
+    "ones, or belongs to another replica or to one that has ended"
+)
+
+
+class ResponseNotFound(ApiError):
+    """No response with that id is in this replica's memory."""
+
+    def __init__(self, response_id: str) -> None:
+        message = f"Response with id '{response_id}' not found: {_NOT_KEPT}. Send the request again."
+        super().__init__(404, message, type="invalid_request_error", param="response_id", code="response_not_found")
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """The response that a request goes on from is not in this replica's memory; 400, as OpenAI has it."""
+
+    def __init__(self, response_id: str) -> None:
+        super().__init__(
+            f"Previous response with id '{response_id}' not found: {_NOT_KEPT}. "
+            "Send the whole conversation as 'input'.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
 
 
 class ServiceBusy(ApiError):

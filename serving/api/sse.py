@@ -20,11 +20,17 @@ STREAMING_RESPONSES: dict[int | str, dict[str, Any]] = {
 """For the `responses` of routes that may stream."""
 
 
+class NamedEvent(BaseModel, frozen=True):
+    """A chunk that is sent under its type, whole, in a stream that ends with its last: as /v1/responses has them."""
+
+    type: str
+
+
 async def sse(request: Request, chunks: AsyncGenerator[BaseModel]) -> Response:
     """A response that streams `chunks`, which are closed when the client goes away.
 
     The first chunk is awaited here: until then a failure has a status of its own. A later one becomes an event that
-    clients raise as an error. The fields of a chunk that were not set are left out.
+    clients raise as an error. The fields of a chunk that were not set are left out, but of a NamedEvent.
     """
     try:
         first = await while_connected(request.receive, _first(chunks))
@@ -59,19 +65,26 @@ class EventStream(Response):
             await self._chunks.aclose()
 
     async def _send_all(self, send: Send) -> None:
-        async def send_data(data: str) -> None:
-            await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
+        async def send_text(text: str) -> None:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send_data(self._first.model_dump_json(exclude_unset=True))
+        await send_text(_framed(self._first))
         while True:
             try:
                 chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 break
             except Exception as error:  # noqa: BLE001 - the status is sent: only an event can tell the client now
-                await send_data(to_api_error(error).body())
+                await send_text(f"data: {to_api_error(error).body()}\n\n")
                 break
-            await send_data(chunk.model_dump_json(exclude_unset=True))
-        await send_data("[DONE]")
+            await send_text(_framed(chunk))
+        if not isinstance(self._first, NamedEvent):
+            await send_text("data: [DONE]\n\n")
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _framed(chunk: BaseModel) -> str:
+    if isinstance(chunk, NamedEvent):
+        return f"event: {chunk.type}\ndata: {chunk.model_dump_json()}\n\n"
+    return f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"

@@ -15,12 +15,14 @@ from serving.api.chat_completions.protocol import ChatCompletionRequest
 from serving.api.completions.protocol import CompletionRequest
 from serving.api.detokenize.protocol import DetokenizeRequest
 from serving.api.embeddings.protocol import EmbeddingRequest
+from serving.api.responses.protocol import ResponseRequest
 from serving.api.tokenize.protocol import TokenizeRequest
 from tests.serving.api.service import MODEL, Service
 
 ENDPOINTS = {
     "/v1/chat/completions": (ChatCompletionRequest, {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}),
     "/v1/completions": (CompletionRequest, {"model": MODEL, "prompt": "Hi"}),
+    "/v1/responses": (ResponseRequest, {"model": MODEL, "input": "Hi"}),
     "/v1/embeddings": (EmbeddingRequest, {"model": MODEL, "input": "Hi"}),
     "/tokenize": (TokenizeRequest, {"prompt": "Hi"}),
     "/detokenize": (DetokenizeRequest, {"tokens": [1]}),

@@ -15,6 +15,7 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
 BODIES = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": {"model": MODEL, "prompt": ["Hello", "world"], "max_tokens": 400},
+    "/v1/responses": {"model": MODEL, "input": "Hello"},
     "/chat": {"prompt": "Hello", "generate_kwargs": {"max_new_tokens": 400}},
 }
 
@@ -31,12 +32,12 @@ def test_leaving_before_a_whole_answer_cancels_its_requests(service: Service, pa
     assert service.engine.steps_made == made, "the engine goes on"
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
 def test_leaving_a_stream_cancels_its_requests(service: Service, path: str) -> None:
     service.engine.never_ends(service.tokens(" word")[0])
     with service.http.stream("POST", path, json={**BODIES[path], "stream": True}) as answer:
         lines = answer.iter_lines()
-        assert next(lines).startswith("data: ")
+        assert next(lines).startswith(("data: ", "event: "))
         assert service.engine.running > 0
     service.engine.wait_until_idle()
     assert service.engine.closed_early == len(service.engine.requests)

@@ -23,6 +23,7 @@ from serving.api.error_codes import ErrorCode
 from serving.api.errors import ErrorBody
 from serving.api.fields import WITHOUT_EFFECT, Unsupported
 from serving.api.key_usage.protocol import KeyUsageList
+from serving.api.responses.protocol import ResponseRequest
 from serving.api.tokenize.protocol import TokenizeRequest
 from serving.callers.callers import Callers
 from serving.metrics import ServiceMetrics
@@ -36,6 +37,7 @@ ADDRESS = "http://127.0.0.1:8000/smollm2"
 REQUESTS: dict[str, type[BaseModel]] = {
     "### POST /v1/chat/completions": ChatCompletionRequest,
     "### POST /v1/completions": CompletionRequest,
+    "### POST /v1/responses": ResponseRequest,
     "### POST /v1/embeddings": EmbeddingRequest,
     "### POST /tokenize": TokenizeRequest,
     "### POST /detokenize": DetokenizeRequest,

@@ -1,0 +1,163 @@
+"""Responses: made at once, as a stream, or in the background; kept, asked for, cancelled and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from serving.api.errors import InvalidRequest, PreviousResponseNotFound, ResponseNotFound
+from serving.api.generation import Generation
+from serving.api.responses.background import Background
+from serving.api.responses.draft import Draft
+from serving.api.responses.protocol import ResponseRequest
+from serving.api.responses.resource import DeletedResponse, Response
+from serving.api.responses.store import ResponseStore, StoredResponse, Turns
+from serving.api.sse import NamedEvent
+from serving.text.generator import TextRequest
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    request: TextRequest
+    draft: Draft
+    turns: Turns
+    """The conversation up to the answer, without the instructions."""
+    store: bool
+
+
+class Responses:
+    """Answers conversations, and remembers them."""
+
+    def __init__(self, generation: Generation, store: ResponseStore) -> None:
+        self._generation = generation
+        self._store = store
+        self._background = Background()
+
+    async def create(self, request: ResponseRequest) -> Response:
+        """The whole answer at once."""
+        prepared = await self._prepare(request)
+        return await self._answer(prepared)
+
+    async def stream(self, request: ResponseRequest) -> AsyncGenerator[NamedEvent]:
+        """The answer as it is made; nothing comes before the engine's first text, so that failures can be statuses."""
+        prepared = await self._prepare(request)
+        draft = prepared.draft
+        try:
+            async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
+                async for chunk in chunks:
+                    if not draft.started:
+                        for event in draft.opening():
+                            yield event
+                    draft.add(chunk)
+                    if chunk.text:
+                        yield draft.delta(chunk.text)
+        except Exception as error:
+            if not draft.started:
+                raise
+            failed = draft.failed(error)
+            self._keep(prepared, failed)
+            yield draft.failure(failed)
+            return
+        finished = draft.finished()
+        # Before it is told, so that whoever hears of it can go on from it.
+        self._keep(prepared, finished)
+        for event in draft.closing(finished):
+            yield event
+
+    async def start(self, request: ResponseRequest) -> Response:
+        """Begin an answer that is made in the background."""
+        prepared = await self._prepare(request)
+        self._background.start(prepared.draft, self._answer_in_background(prepared))
+        return prepared.draft.waiting()
+
+    def retrieve(self, response_id: str) -> Response:
+        """Raises ResponseNotFound."""
+        draft = self._background.draft(response_id)
+        if draft is not None and self._store.get(response_id) is None:
+            return draft.waiting()
+        return self._stored(response_id).response
+
+    async def cancel(self, response_id: str) -> Response:
+        """End an answer that is made in the background; one that has ended stays as it is."""
+        if (draft := await self._background.cancel(response_id)) is not None:
+            self._store.put(StoredResponse(draft.cancelled(), turns=()))
+        response = self._stored(response_id).response
+        if not response.background:
+            raise InvalidRequest(
+                f"The response '{response_id}' was not made with \"background\": true, so it cannot be cancelled; one "
+                "that is not ends with the connection that asked for it.",
+                param="response_id",
+                code="invalid_value",
+            )
+        return response
+
+    async def delete(self, response_id: str) -> DeletedResponse:
+        """Forget an answer; what is still being made of it ends."""
+        cancelled = await self._background.cancel(response_id)
+        if not self._store.delete(response_id) and cancelled is None:
+            raise ResponseNotFound(response_id)
+        return DeletedResponse(id=response_id)
+
+    async def _answer(self, prepared: _Prepared) -> Response:
+        async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
+            async for chunk in chunks:
+                prepared.draft.add(chunk)
+        finished = prepared.draft.finished()
+        self._keep(prepared, finished)
+        return finished
+
+    async def _answer_in_background(self, prepared: _Prepared) -> None:
+        try:
+            await self._answer(prepared)
+        except Exception as error:  # noqa: BLE001 - nobody waits for the answer: whoever asks for it learns why
+            self._keep(prepared, prepared.draft.failed(error))
+
+    def _keep(self, prepared: _Prepared, response: Response) -> None:
+        if prepared.store:
+            answer = {"role": "assistant", "content": prepared.draft.text}
+            self._store.put(StoredResponse(response, (*prepared.turns, answer)))
+
+    def _stored(self, response_id: str) -> StoredResponse:
+        if (stored := self._store.get(response_id)) is None:
+            raise ResponseNotFound(response_id)
+        return stored
+
+    async def _prepare(self, request: ResponseRequest) -> _Prepared:
+        generation = self._generation
+        generation.models.resolve(request.model)
+        turns = (*self._earlier_turns(request.previous_response_id), *request.turns())
+        instructions = [{"role": "system", "content": request.instructions}] if request.instructions else []
+        token_ids = await generation.encode_chat([*instructions, *turns], request.model, param="input")
+        text_request = TextRequest(
+            model=request.model,
+            prompt_token_ids=tuple(token_ids),
+            max_tokens=generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input"),
+            sampling=generation.sampling(request),
+            stop=tuple(request.stop or ()),
+            stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos),
+        )
+        defaults = generation.sampling_defaults()
+        draft = Draft(
+            request,
+            prompt_tokens=len(token_ids),
+            temperature=defaults.temperature if request.temperature is None else request.temperature,
+            top_p=defaults.top_p if request.top_p is None else request.top_p,
+        )
+        return _Prepared(text_request, draft, turns, store=request.store is not False)
+
+    def _earlier_turns(self, response_id: str | None) -> Turns:
+        """The conversation that a request goes on from."""
+        if response_id is None:
+            return ()
+        stored = self._store.get(response_id)
+        if stored is not None and stored.response.status in ("completed", "incomplete"):
+            return stored.turns
+        if stored is None and self._background.draft(response_id) is None:
+            raise PreviousResponseNotFound(response_id)
+        raise InvalidRequest(
+            f"The response '{response_id}' is {self.retrieve(response_id).status}; only one that is completed or "
+            "incomplete can be gone on from.",
+            param="previous_response_id",
+            code="invalid_value",
+        )

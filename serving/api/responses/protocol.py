@@ -1,0 +1,208 @@
+"""What requests to /v1/responses say; fields in the order of OpenAI's reference, extensions last."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from serving.api.fields import (
+    ApiModel,
+    MaxTokens,
+    Metadata,
+    NoEffect,
+    Seed,
+    Stop,
+    Temperature,
+    Text,
+    TopK,
+    TopP,
+    Unsupported,
+)
+
+_NO_TOOLS = "this service does not call tools yet"
+_NO_PENALTY = "tokens are not penalised yet"
+_NO_LOGPROBS = "log probabilities are not returned yet"
+_NO_SETTING = "the model has no setting for it"
+_LOGPROBS = "message.output_text.logprobs"
+
+
+def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind not in ("input_text", "output_text"):
+        raise PydanticCustomError(
+            "unsupported_value", "the model reads text only, found a part of type '{kind}'.", {"kind": kind}
+        )
+    return value
+
+
+def _message(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+    kind = value.get("type", "message") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind != "message":
+        raise PydanticCustomError(
+            "unsupported_value", "only messages are read, found an item of type '{kind}'.", {"kind": kind}
+        )
+    return value
+
+
+def _no_logprobs(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+    if value == _LOGPROBS:
+        raise PydanticCustomError("unsupported_value", "{because}.", {"because": _NO_LOGPROBS})
+    return value
+
+
+class TextPart(ApiModel):
+    """A paragraph of a message; output_text is one of an answer that is sent back as a turn."""
+
+    type: Literal["input_text", "output_text"]
+    text: Text
+    annotations: Annotated[list[Any] | None, Unsupported([], because="texts have no annotations")] = None
+    logprobs: Annotated[list[Any] | None, Unsupported([], because=_NO_LOGPROBS)] = None
+    prompt_cache_breakpoint: Annotated[dict[str, Any] | None, NoEffect] = None
+
+
+Content = Annotated[
+    Annotated[Text, Tag("<text>")]
+    | Annotated[list[Annotated[TextPart, BeforeValidator(_text_part)]], Field(fail_fast=True), Tag("<parts>")],
+    Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<text>"),
+]
+
+
+class MessageItem(ApiModel):
+    """One turn of the conversation."""
+
+    type: Literal["message"] | None = None
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Content
+    # What an answer of this service, sent back as a turn, carries besides its text.
+    id: Annotated[str | None, NoEffect] = None
+    status: Annotated[Literal["in_progress", "completed", "incomplete"] | None, NoEffect] = None
+    phase: Annotated[Literal["commentary", "final_answer"] | None, NoEffect] = None
+
+    def for_template(self) -> dict[str, str]:
+        """The message as chat templates take it."""
+        # As in /v1/chat/completions: to their senders parts are paragraphs, and templates know no developers.
+        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+
+
+InputItem = Annotated[MessageItem, BeforeValidator(_message)]
+Input = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[list[InputItem], Field(min_length=1, fail_fast=True), Tag("<items>")],
+    Discriminator(lambda value: "<items>" if isinstance(value, list) else "<text>"),
+]
+Includable = Annotated[
+    Literal[
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+        "message.input_image.image_url",
+        "reasoning.encrypted_content",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+    ],
+    BeforeValidator(_no_logprobs, json_schema_input_type=str),
+]
+"""Details of items that no answer of this service has: there is nothing of them to be left out."""
+
+
+class TextOptions(ApiModel):
+    """What the answer's text is like."""
+
+    format: Annotated[
+        dict[str, Any] | None, Unsupported({"type": "text"}, because="answers are not held to a format yet")
+    ] = None
+    verbosity: Annotated[str | None, Unsupported("medium", because=_NO_SETTING)] = None
+
+
+class ResponseRequest(ApiModel):
+    access_programs: Annotated[dict[str, Any] | None, Unsupported(because="there are no such programs")] = None
+    background: bool | None = None
+    """The answer is made after this request's end, to be asked for by its id."""
+    background_options: Annotated[
+        dict[str, Any] | None, Unsupported({}, because="an answer is made as soon as there is room for it")
+    ] = None
+    context_management: Annotated[list[Any] | None, Unsupported([], because="conversations are not compacted")] = None
+    conversation: Annotated[
+        str | None, Unsupported(because="conversations are not kept; previous_response_id goes on from an answer")
+    ] = None
+    image: Annotated[dict[str, Any] | None, Unsupported({}, because="the model reads and writes text only")] = None
+    include: list[Includable] | None = None
+    input: Input
+    """One text of a user, or a conversation."""
+    instructions: Text | None = None
+    """A message of the system before all others, of this answer only: the next one does not inherit it."""
+    max_output_tokens: MaxTokens | None = None
+    """None: until the model is done or its context is full."""
+    max_tool_calls: Annotated[MaxTokens | None, NoEffect] = None
+    metadata: Metadata | None = None
+    """Comes back with the answer."""
+    model: str
+    """The workspace's name."""
+    moderation: Annotated[dict[str, Any] | None, Unsupported(because="there is no moderation model")] = None
+    parallel_tool_calls: Annotated[bool | None, NoEffect] = None
+    previous_response_id: str | None = None
+    """A stored answer, whose conversation this one goes on from."""
+    prompt: Annotated[dict[str, Any] | None, Unsupported(because="there are no prompt templates")] = None
+    prompt_cache_key: Annotated[str | None, NoEffect] = None
+    prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
+    prompt_cache_retention: Annotated[str | None, NoEffect] = None
+    reasoning: Annotated[
+        dict[str, Any] | None, Unsupported({}, {"effort": "none"}, because="the model does not reason apart")
+    ] = None
+    safety_identifier: Annotated[str | None, NoEffect] = None
+    service_tier: Annotated[str | None, Unsupported("auto", "default", because="there is one tier")] = None
+    store: bool | None = None
+    """None, true: the answer is kept, in this replica's memory."""
+    stream: bool | None = None
+    stream_options: Annotated[
+        dict[str, Any] | None, Unsupported({}, {"include_obfuscation": False}, because="events are not padded")
+    ] = None
+    temperature: Temperature | None = None
+    """None: the workspace's default."""
+    text: TextOptions | None = None
+    tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
+    tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
+    top_logprobs: Annotated[int | None, Unsupported(0, because=_NO_LOGPROBS)] = None
+    top_p: TopP | None = None
+    truncation: Annotated[
+        str | None, Unsupported("disabled", because="what does not fit into the context is refused, not cut")
+    ] = None
+    user: Annotated[str | None, NoEffect] = None
+    # Of Open Responses, and extensions as in vLLM.
+    frequency_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
+    presence_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
+    ignore_eos: bool | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
+    top_k: TopK | None = None
+
+    @field_validator("store")
+    @classmethod
+    def _stored_in_the_background(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value is False and info.data.get("background"):
+            raise ValueError("an answer that is made in the background must be stored, or nobody could ask for it")
+        return value
+
+    @field_validator("stream")
+    @classmethod
+    def _not_in_the_background(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("background"):
+            raise ValueError("an answer that is made in the background is not streamed; ask for it by its id")
+        return value
+
+    def turns(self) -> list[dict[str, str]]:
+        """The input as messages for the chat template."""
+        if isinstance(self.input, str):
+            return [{"role": "user", "content": self.input}]
+        return [item.for_template() for item in self.input]
+
+
+class RetrieveQuery(BaseModel):
+    """What a GET may ask beside the id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stream: Annotated[str | None, Unsupported("false", because="a stored answer is not streamed")] = None
+    include_obfuscation: Annotated[str | None, Unsupported("false", because="events are not padded")] = None

@@ -1,0 +1,159 @@
+"""What /v1/responses answers: the response, its items, and the events of a stream."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from serving.api.sse import NamedEvent
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+
+class OutputText(BaseModel):
+    type: Literal["output_text"] = "output_text"
+    text: str
+    annotations: list[Any] = []
+    logprobs: list[Any] = []
+
+
+class OutputMessage(BaseModel):
+    type: Literal["message"] = "message"
+    id: str
+    status: ItemStatus
+    role: Literal["assistant"] = "assistant"
+    content: list[OutputText]
+
+
+class InputTokensDetails(BaseModel):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class OutputTokensDetails(BaseModel):
+    reasoning_tokens: int = 0
+
+
+class ResponseUsage(BaseModel):
+    """Counted in the model's own tokens, the chat template's among them."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails = InputTokensDetails()
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails = OutputTokensDetails()
+    total_tokens: int
+
+
+class ResponseError(BaseModel):
+    """Why a response failed; of OpenAI's codes these two can happen here."""
+
+    code: Literal["server_error", "rate_limit_exceeded"]
+    message: str
+
+
+class IncompleteDetails(BaseModel):
+    reason: Literal["max_output_tokens"] = "max_output_tokens"
+
+
+class TextFormat(BaseModel):
+    type: Literal["text"] = "text"
+
+
+class TextSettings(BaseModel):
+    format: TextFormat = TextFormat()
+    verbosity: Literal["medium"] = "medium"
+
+
+class ReasoningSettings(BaseModel):
+    effort: None = None
+    summary: None = None
+
+
+class Response(BaseModel):
+    """An answer, finished or not. Times are Unix time in seconds."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    completed_at: int | None = None
+    status: ResponseStatus
+    background: bool
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: dict[str, str]
+    model: str
+    output: list[OutputMessage] = []
+    parallel_tool_calls: bool
+    previous_response_id: str | None
+    prompt_cache_key: str | None
+    reasoning: ReasoningSettings = ReasoningSettings()
+    safety_identifier: str | None
+    service_tier: Literal["default"] = "default"
+    store: bool
+    temperature: float
+    text: TextSettings = TextSettings()
+    tool_choice: Literal["auto", "none"]
+    tools: list[Any] = []
+    top_logprobs: int = 0
+    top_p: float
+    truncation: Literal["disabled"] = "disabled"
+    usage: ResponseUsage | None = None
+    user: str | None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+class DeletedResponse(BaseModel):
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
+
+
+class LifecycleEvent(NamedEvent):
+    """The response as a whole, at its beginning and at its end."""
+
+    type: Literal[
+        "response.created",
+        "response.in_progress",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+    ]
+    sequence_number: int
+    response: Response
+
+
+class ItemEvent(NamedEvent):
+    type: Literal["response.output_item.added", "response.output_item.done"]
+    sequence_number: int
+    output_index: int = 0
+    item: OutputMessage
+
+
+class _OfPart(NamedEvent):
+    sequence_number: int
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+
+
+class PartEvent(_OfPart):
+    type: Literal["response.content_part.added", "response.content_part.done"]
+    part: OutputText
+
+
+class TextDelta(_OfPart):
+    type: Literal["response.output_text.delta"] = "response.output_text.delta"
+    delta: str
+    logprobs: tuple[()] = ()
+
+
+class TextDone(_OfPart):
+    type: Literal["response.output_text.done"] = "response.output_text.done"
+    text: str
+    logprobs: tuple[()] = ()

@@ -1,0 +1,55 @@
+"""Responses that were made, in the memory of this replica, for as long as there is room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from serving.api.responses.resource import Response
+
+MAX_RESPONSES = 1000
+MAX_BYTES = 64 * 2**20
+Turns = tuple[dict[str, str], ...]
+"""A conversation as messages for the chat template."""
+
+
+@dataclass(frozen=True)
+class StoredResponse:
+    """A response, and the conversation that it ended, for those who go on from it."""
+
+    response: Response
+    turns: Turns
+
+    def size(self) -> int:
+        """Bytes that it takes at most. Of a conversation of several responses each counts the whole."""
+        conversation = sum(len(text.encode()) for turn in self.turns for text in turn.values())
+        return len(self.response.model_dump_json().encode()) + conversation
+
+
+class ResponseStore:
+    """The last responses: the oldest make room for new ones. One that is larger than all the room is not kept."""
+
+    def __init__(self, *, max_responses: int = MAX_RESPONSES, max_bytes: int = MAX_BYTES) -> None:
+        self._max_responses = max_responses
+        self._max_bytes = max_bytes
+        self._stored: OrderedDict[str, tuple[StoredResponse, int]] = OrderedDict()
+        self._bytes = 0
+
+    def put(self, stored: StoredResponse) -> None:
+        if (size := stored.size()) > self._max_bytes:
+            return
+        self._stored[stored.response.id] = (stored, size)
+        self._bytes += size
+        while len(self._stored) > self._max_responses or self._bytes > self._max_bytes:
+            _, (_, freed) = self._stored.popitem(last=False)
+            self._bytes -= freed
+
+    def get(self, response_id: str) -> StoredResponse | None:
+        found = self._stored.get(response_id)
+        return found and found[0]
+
+    def delete(self, response_id: str) -> bool:
+        """Whether there was one."""
+        found = self._stored.pop(response_id, None)
+        self._bytes -= found[1] if found else 0
+        return found is not None

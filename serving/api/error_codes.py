@@ -6,6 +6,7 @@ from typing import Literal
 
 ErrorCode = Literal[
     "admin_key_required",
+    "body_timeout",
     "chat_template_missing",
     "context_length_exceeded",
     "engine_overloaded",

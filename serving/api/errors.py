@@ -211,6 +211,8 @@ def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
         case 405:
             allowed = (error.headers or {}).get("Allow", "another method")
             message, code = f"{request.method} is not allowed on {path}; use {allowed}.", "method_not_allowed"
+        case 408:
+            message, code = str(error.detail), "body_timeout"
         case 413:
             message, code = str(error.detail), "request_too_large"
         case 400 if error.__cause__ is not None:

@@ -51,21 +51,42 @@ class Measured:
 
 
 class BoundedBody:
-    """Refuses a body that is too large to be a prompt before it fills the replica's memory."""
+    """Refuses a body that is too large to be a prompt before it fills the replica's memory, and one that never comes.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Whoever sends half a body and waits would hold one of the replica's places for requests as long as he likes.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float = 30, bytes_per_second: int = 1024) -> None:
+        """The body must be there in `seconds`, and one more for every `bytes_per_second` that came."""
         self._app = app
         self._max_bytes = max_bytes
+        self._seconds = seconds
+        self._bytes_per_second = bytes_per_second
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
+        complete = False
+        started = time.monotonic()
 
         async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
+            nonlocal received, complete
+            if complete:
+                # What comes now is the client's leaving, for which there is all the time of the answer.
+                return await receive()
+            allowed = self._seconds + received / self._bytes_per_second
+            try:
+                async with asyncio.timeout(started + allowed - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
                 # FastAPI passes on this class alone while it reads a body.
+                raise HTTPException(
+                    408,
+                    f"The body is not complete after {allowed:.0f} seconds; {received} bytes of it came.",
+                    headers={"Connection": "close"},
+                ) from None
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > self._max_bytes:
                 raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes, this service's limit.")
             return message
 

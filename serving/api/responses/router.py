@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response as HttpResponse
 
 from serving.api.connection import while_connected
@@ -38,6 +39,12 @@ def responses_router(handler: Responses) -> APIRouter:
     async def cancel_response(response_id: str) -> HttpResponse:
         """End an answer that is made in the background."""
         return json_response(await handler.cancel(response_id))
+
+    @router.post("/v1/responses/compact", include_in_schema=False)
+    @router.post("/v1/responses/input_tokens", include_in_schema=False)
+    async def unknown() -> HttpResponse:
+        """OpenAI's, unknown here. Without this they would be ids of responses, on which POST alone is wrong."""
+        raise HTTPException(404)
 
     @router.delete("/v1/responses/{response_id}", response_model=DeletedResponse, responses=ERROR_RESPONSES)
     async def delete_response(response_id: str) -> HttpResponse:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import random
 import socket
 import time
 
@@ -93,3 +96,34 @@ async def test_others_go_on_when_one_client_leaves(service: Service) -> None:
     assert [text.count("word") for text in texts] == [1, 60, 2, 80, 3]
     service.engine.wait_until_idle()
     assert service.engine.closed_early == 5
+
+
+async def test_whenever_clients_leave_no_request_stays(service: Service) -> None:
+    service.engine.never_ends(service.tokens(" word")[0], seconds_per_step=0.002)
+    moments = random.Random(20)
+    clients = [_leave(service, moments.choice([*BODIES]), moments.random(), moments.random()) for _ in range(200)]
+    for start in range(0, len(clients), 20):
+        await asyncio.gather(*clients[start : start + 20])
+    await asyncio.to_thread(service.engine.wait_until_idle)
+    assert len(service.engine.requests) > 50, "few requests came as far as the engine"
+    assert service.engine.closed_early == len(service.engine.requests)
+    service.says("Hi")
+    assert service.openai.responses.create(model=MODEL, input="Hello").output_text == "Hi"
+
+
+async def _leave(service: Service, path: str, moment: float, way: float) -> None:
+    """Send a request, or a part of it, and go: at a moment between its first byte and a while after the answer's."""
+    body = {**BODIES[path], **({"stream": True} if way < 0.5 and path != "/chat" else {})}
+    content = json.dumps(body).encode()
+    url = httpx.URL(service.url + path)
+    head = f"POST {url.path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    request = head.encode() + b"\r\n\r\n" + content
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(request[: int(len(request) * moment * 4)])
+    await writer.drain()
+    if moment > 0.5:
+        # Bytes of a stream, until half a second is over; of a whole answer there are none.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(int(moment * 2000)), timeout=moment - 0.5)
+    # One in two closes with a reset, as a process does that is killed.
+    writer.transport.abort() if way % 0.5 < 0.25 else writer.close()

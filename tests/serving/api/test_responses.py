@@ -273,3 +273,9 @@ def test_the_model_is_checked(service: Service) -> None:
     with pytest.raises(NotFoundError) as caught:
         create(service, model="gpt-5")
     assert caught.value.code == "model_not_found"
+
+
+def test_an_endpoint_of_openai_that_is_missing_is_no_id_of_a_response(service: Service) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        service.openai.responses.compact(model=MODEL, input="Hello")
+    assert caught.value.code == "unknown_url"

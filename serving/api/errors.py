@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from serving.api.connection import ClientDisconnected
 from serving.api.error_codes import ErrorCode
@@ -209,8 +210,9 @@ def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
                 "unknown_url",
             )
         case 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            message, code = f"{request.method} is not allowed on {path}; use {allowed}.", "method_not_allowed"
+            error.headers = {"Allow": ", ".join(_allowed_methods(request))}
+            message = f"{request.method} is not allowed on {path}; use {error.headers['Allow']}."
+            code = "method_not_allowed"
         case 408:
             message, code = str(error.detail), "body_timeout"
         case 413:
@@ -222,6 +224,16 @@ def _from_http_exception(request: Request, error: HTTPException) -> ApiError:
     answer = ApiError(error.status_code, message, type="invalid_request_error", code=code)
     answer.headers = dict(error.headers or {})
     return answer
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Starlette knows those of the first route of a path alone, but a path may have a route for each method."""
+    routes: list[BaseRoute] = request.app.routes
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def _unreadable(cause: BaseException) -> str:

@@ -89,7 +89,9 @@ Seed = Annotated[int, Field(ge=-_INT64, lt=_INT64)]
 MaxTokens = Annotated[int, Field(ge=1)]
 StopString = Annotated[Text, Field(min_length=1, max_length=256)]
 Stop = Annotated[
-    list[StopString], Field(max_length=4), BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
+    list[StopString],
+    Field(max_length=4),
+    BeforeValidator(_one_or_more, json_schema_input_type=StopString | list[StopString]),
 ]
 TokenId = Annotated[int, Field(ge=0)]
 # A list that may be long is refused at its first wrong item: a message for each of a million keeps the process busy for

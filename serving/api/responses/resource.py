@@ -114,7 +114,7 @@ class DeletedResponse(BaseModel):
     deleted: Literal[True] = True
 
 
-class LifecycleEvent(NamedEvent):
+class LifecycleEvent(NamedEvent, frozen=True):
     """The response as a whole, at its beginning and at its end."""
 
     type: Literal[
@@ -128,32 +128,32 @@ class LifecycleEvent(NamedEvent):
     response: Response
 
 
-class ItemEvent(NamedEvent):
+class ItemEvent(NamedEvent, frozen=True):
     type: Literal["response.output_item.added", "response.output_item.done"]
     sequence_number: int
     output_index: int = 0
     item: OutputMessage
 
 
-class _OfPart(NamedEvent):
+class _OfPart(NamedEvent, frozen=True):
     sequence_number: int
     item_id: str
     output_index: int = 0
     content_index: int = 0
 
 
-class PartEvent(_OfPart):
+class PartEvent(_OfPart, frozen=True):
     type: Literal["response.content_part.added", "response.content_part.done"]
     part: OutputText
 
 
-class TextDelta(_OfPart):
+class TextDelta(_OfPart, frozen=True):
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     delta: str
     logprobs: tuple[()] = ()
 
 
-class TextDone(_OfPart):
+class TextDone(_OfPart, frozen=True):
     type: Literal["response.output_text.done"] = "response.output_text.done"
     text: str
     logprobs: tuple[()] = ()

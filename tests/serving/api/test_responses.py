@@ -19,7 +19,7 @@ def create(service: Service, **changes: Any) -> Response:
 
 
 def stream(service: Service, **changes: Any) -> list[ResponseStreamEvent]:
-    with create(service, stream=True, **changes) as events:
+    with service.openai.responses.create(model=MODEL, input="Hello", stream=True, **changes) as events:
         return list(events)
 
 
@@ -279,3 +279,9 @@ def test_an_endpoint_of_openai_that_is_missing_is_no_id_of_a_response(service: S
     with pytest.raises(NotFoundError) as caught:
         service.openai.responses.compact(model=MODEL, input="Hello")
     assert caught.value.code == "unknown_url"
+
+
+def test_every_method_of_a_path_is_named_where_another_was_used(service: Service) -> None:
+    answer = service.http.put("/v1/responses/resp_1")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, DELETE")
+    assert "use GET, DELETE." in answer.json()["error"]["message"]

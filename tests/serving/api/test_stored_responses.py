@@ -62,7 +62,7 @@ def test_a_response_goes_on_from_another(service: Service) -> None:
 
 def test_a_streamed_response_can_be_gone_on_from(service: Service) -> None:
     service.says("Hi")
-    with create(service, stream=True) as events:
+    with service.openai.responses.create(model=MODEL, input="Hello", stream=True) as events:
         last = list(events)[-1]
     assert last.type == "response.completed"
     create(service, input="And now?", previous_response_id=last.response.id)

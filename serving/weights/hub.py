@@ -33,13 +33,13 @@ def resolve(source: WeightsSource, cache: Path, report: Report, *, trust_remote_
     Raises WeightsError: WeightsNotFound, Unauthorized, DownloadFailed, PickleRefused, RemoteCodeRefused,
     WeightsCorrupt, NoSpace, and what conversion raises.
     """
-    with _explained(source):
+    with explained(source):
         commit = HfApi().resolve_revision(source.target, revision=source.version).resolved
     fetch = _Fetch(source, commit, report, trust_remote_code=trust_remote_code)
     key = f"hf:{source.target}@{commit}{' with code' if trust_remote_code else ''}"
 
     def build(making: Path) -> Manifest:
-        with _explained(source):
+        with explained(source):
             return fetch.into(making)
 
     return Entry(cache, "hf", f"{source.target}-{source.version or 'main'}", key).get_or_make(build, report)
@@ -153,7 +153,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 @contextmanager
-def _explained(source: WeightsSource) -> Iterator[None]:
+def explained(source: WeightsSource) -> Iterator[None]:
     """Turn the hub's errors into ours, each with its way out."""
     where = constants.ENDPOINT
     try:

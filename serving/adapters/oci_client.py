@@ -1,0 +1,121 @@
+"""Requests to an OCI registry, over oras: its reading of docker's credentials and its tokens.
+
+oras' own requests have no time limit and repeat a refused login for two minutes, so they are made here.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, cast
+
+import oras.container
+import oras.provider
+import requests
+from oras.auth import utils as auth_utils
+
+from presets.image_reference import DOCKER_HUB, ImageReference
+
+_ACCEPT = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_TIMEOUT = (10, 60)
+"""Seconds to connect, and between two pieces of an answer."""
+_TRIES = 3
+_HUB_HOST, _HUB_CREDENTIALS = "registry-1.docker.io", "https://index.docker.io/v1/"
+
+
+class RegistryClient(oras.provider.Registry):
+    """One repository of a registry.
+
+    Credentials are docker's: $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json, ~/.docker/config.json and their helpers.
+    """
+
+    def __init__(self, reference: ImageReference) -> None:
+        host = _HUB_HOST if reference.registry == DOCKER_HUB else reference.registry
+        # As docker: without TLS only where nobody can listen.
+        super().__init__(hostname=host, insecure=is_loopback(host))
+        self._container = oras.container.Container(f"{reference.repository}:latest", registry=host)
+        self._basic = _basic_auth(self.auth, reference.registry)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def manifest(self, reference: str) -> requests.Response:
+        url = f"{self.prefix}://{self._container.manifest_url(reference)}"
+        return self._get(url, {"Accept": ", ".join(_ACCEPT)})
+
+    def blob(self, digest: str) -> requests.Response:
+        return self._get(f"{self.prefix}://{self._container.get_blob_url(digest)}", {})
+
+    def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """A streaming answer, for a with block. Raises requests' errors; a broken line and 5xx are repeated."""
+        for _ in range(_TRIES - 1):
+            try:
+                response = self._asked(url, headers)
+            except requests.ConnectionError:
+                continue
+            if response.status_code < 500:
+                break
+            response.close()
+        else:
+            response = self._asked(url, headers)
+        if not response.ok:
+            response.close()
+        response.raise_for_status()
+        return response
+
+    def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
+        auth = cast("Any", self.auth)
+        known = auth.get_auth_header()
+        response = self.session.get(url, headers=headers | known, stream=True, timeout=_TIMEOUT)
+        if response.status_code != 401:
+            return response
+        challenge = response.headers.get("Www-Authenticate", "")
+        if challenge.lower().startswith("basic"):
+            # oras would ask a host called like the realm for a token.
+            login = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
+        elif self._may_ask(auth_utils.parse_auth_header(challenge).realm or ""):
+            login, _ = auth.authenticate_request(response, {}, refresh=True)
+        else:
+            login = {}
+        if "Authorization" not in login:
+            return response
+        response.close()
+        return self.session.get(url, headers=headers | login, stream=True, timeout=_TIMEOUT)
+
+    def _may_ask(self, realm: str) -> bool:
+        """Whether the password may be sent there: a registry names any host for its tokens."""
+        return realm.startswith("https://") or (self.prefix == "http" and realm.startswith("http://"))
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether a registry is on this machine.
+
+    >>> is_loopback("localhost:5000"), is_loopback("[::1]:5000"), is_loopback("127.0.0.1.example.com")
+    (True, True, False)
+    """
+    host = registry.rpartition(":")[0] if registry.rpartition(":")[2].isdecimal() else registry
+    host = host.strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _basic_auth(auth: Any, registry: str) -> str:  # noqa: ANN401 - oras' backends have no common type
+    """The login for a registry in docker's spelling, base64 of user:password, "" if there is none; `auth` keeps it."""
+    configs = [os.environ.get("REGISTRY_AUTH_FILE", "")]
+    if folder := os.environ.get("DOCKER_CONFIG"):
+        configs.append(str(Path(folder) / "config.json"))
+    found: Any = auth_utils.load_configs([config for config in configs if config and Path(config).exists()])
+    auth._auth_config = found
+    keys = (_HUB_CREDENTIALS, DOCKER_HUB) if registry == DOCKER_HUB else (registry, f"https://{registry}")
+    for key in keys:
+        if auth._load_auth(key):
+            return str(auth._basic_auth)
+    return ""

@@ -1,0 +1,359 @@
+"""Adapters from registries, directories and the hub: what is fetched, how often, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import oras.client
+import pytest
+
+from presets.adapter_source import parse_adapter_source
+from serving.adapters import fetch as fetching
+from serving.adapters.errors import AdapterError
+from serving.adapters.fetch import FetchedAdapter
+from serving.weights.model import Progress
+from tests.hub_server import HubServer, Repository
+from tests.registry_server import RegistryServer
+from tests.serving.adapters.builders import directory, files, layer, link, tensors
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RegistryServer]:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with RegistryServer() as server:
+        yield server
+
+
+@dataclass
+class Cache:
+    """Fetches into a folder of its own."""
+
+    folder: Path
+
+    def fetch(self, source: str) -> FetchedAdapter:
+        self.told: list[Progress] = []
+        return fetching.fetch(parse_adapter_source(source), self.folder, self.told.append)
+
+    def refuses(self, source: str) -> AdapterError:
+        with pytest.raises(AdapterError) as caught:
+            self.fetch(source)
+        assert "\n" not in caught.value.message
+        half_made = list((self.folder / ".tmp").glob("*"))
+        assert not half_made, f"left behind: {half_made}"
+        return caught.value
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "adapters")
+
+
+def is_the_adapter(found: FetchedAdapter, content: Mapping[str, bytes] | None = None) -> bool:
+    return all((found.path / name).read_bytes() == data for name, data in (content or files()).items())
+
+
+def blobs_fetched(registry: RegistryServer) -> int:
+    return sum("/blobs/" in request for request in registry.requests)
+
+
+def test_an_image_as_kaito_makes_it_is_fetched_once(cache: Cache, registry: RegistryServer) -> None:
+    registry.add_image("adapters/polite", "1.0", layer(files()))
+    source = f"oci:{registry.host}/adapters/polite:1.0"
+    first = cache.fetch(source)
+    assert is_the_adapter(first)
+    assert cache.told[-1].done == cache.told[-1].total
+    fetched = blobs_fetched(registry)
+    assert cache.fetch(source) == first
+    assert blobs_fetched(registry) == fetched, "the second time it was fetched again"
+
+
+def test_an_artifact_that_oras_pushed_is_fetched(cache: Cache, registry: RegistryServer, tmp_path: Path) -> None:
+    folder = directory(tmp_path / "adapter")
+    client = oras.client.OrasClient(hostname=registry.host, insecure=True)
+    names = [f"{folder / name}:application/octet-stream" for name in files()]
+    client.push(target=f"{registry.host}/adapters/polite:1.0", files=names, disable_path_validation=True)
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/adapters/polite:1.0"))
+
+
+def test_the_files_of_a_later_layer_count(cache: Cache, registry: RegistryServer) -> None:
+    newer = files({"r": 8}, tensors(rank=8))
+    old, base = layer(files()), layer({"sh": b"#!"}, link("bin/cat", "/bin/busybox"), folder="bin/")
+    registry.add_image("a", "1", base, old, layer(newer))
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/a:1"), newer)
+
+
+def test_an_index_leads_to_its_image(cache: Cache, registry: RegistryServer) -> None:
+    image = registry.add_image("a", "amd64", layer(files()))
+    attestation = registry.add_image("a", "proof", layer({"proof.json": b"{}"}))
+    registry.add_manifest(
+        "a",
+        "1",
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [
+                {"digest": attestation, "size": 1, "platform": {"os": "unknown", "architecture": "unknown"}},
+                {"digest": image, "size": 1, "platform": {"os": "linux", "architecture": "amd64"}},
+            ],
+        },
+    )
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/a:1"))
+
+
+def test_a_tag_that_was_moved_is_another_content_and_a_digest_stays(cache: Cache, registry: RegistryServer) -> None:
+    source = f"oci:{registry.host}/a:latest"
+    pinned = f"oci:{registry.host}/a@{registry.add_image('a', 'latest', layer(files()))}"
+    first = cache.fetch(source)
+    registry.add_image("a", "latest", layer(files({"lora_alpha": 16})))
+    second = cache.fetch(source)
+    assert second.digest != first.digest
+    registry.requests.clear()
+    assert cache.fetch(pinned) == first, "the earlier version is gone"
+    assert not registry.requests, "what a digest names cannot have changed"
+
+
+def test_the_same_content_has_one_digest_wherever_it_comes_from(
+    cache: Cache, registry: RegistryServer, tmp_path: Path
+) -> None:
+    registry.add_image("a", "1", layer(files()))
+    image = cache.fetch(f"oci:{registry.host}/a:1")
+    assert cache.fetch(f"file:{directory(tmp_path / 'volume')}").digest == image.digest
+
+
+def test_a_registry_that_is_away_does_not_take_what_was_fetched(cache: Cache, registry: RegistryServer) -> None:
+    registry.add_image("a", "1", layer(files()))
+    first = cache.fetch(f"oci:{registry.host}/a:1")
+    registry.status = 503
+    assert cache.fetch(f"oci:{registry.host}/a:1") == first
+    assert cache.refuses(f"oci:{registry.host}/b:1").reason == "DownloadFailed"
+
+
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_the_login_is_docker_s(cache: Cache, registry: RegistryServer, tmp_path: Path, scheme: Any) -> None:
+    registry.login, registry.scheme = "user:secret", scheme
+    registry.add_image("a", "1", layer(files()))
+    refused = cache.refuses(f"oci:{registry.host}/a:1")
+    assert refused.reason == "Unauthorized"
+    assert f"docker login {registry.host}" in refused.message
+    auth = base64.b64encode(b"user:secret").decode()
+    (tmp_path / "home" / ".docker").mkdir(parents=True)
+    (tmp_path / "home" / ".docker" / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/a:1"))
+
+
+def test_docker_config_may_be_elsewhere(
+    cache: Cache, registry: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.login = "user:secret"
+    registry.add_image("a", "1", layer(files()))
+    auth = base64.b64encode(b"user:secret").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/a:1"))
+
+
+def test_what_another_registry_needs_is_not_sent_without_tls(cache: Cache) -> None:
+    refused = cache.refuses("oci:registry.invalid:5000/a:1")
+    assert refused.reason == "DownloadFailed"
+    assert "registry.invalid" in refused.message
+
+
+def fewer_bytes(registry: RegistryServer) -> None:
+    [digest] = [digest for digest, blob in registry.blobs.items() if blob[:2] == b"\x1f\x8b"]
+    registry.blobs[digest] = registry.blobs[digest][:-10]
+
+
+def other_bytes(registry: RegistryServer) -> None:
+    [digest] = [digest for digest, blob in registry.blobs.items() if blob[:2] == b"\x1f\x8b"]
+    registry.blobs[digest] = registry.blobs[digest][:-1] + b"?"
+
+
+@pytest.mark.parametrize("damage", [fewer_bytes, other_bytes])
+def test_bytes_that_are_not_what_the_manifest_says_are_not_used(
+    cache: Cache, registry: RegistryServer, damage: Callable[[RegistryServer], None]
+) -> None:
+    registry.add_image("a", "1", layer(files()))
+    damage(registry)
+    assert cache.refuses(f"oci:{registry.host}/a:1").reason == "DownloadFailed"
+
+
+def escaping() -> bytes:
+    return layer(files(), tarfile.TarInfo("../../etc/cron.d/evil"))
+
+
+def linked() -> bytes:
+    only_config = {"adapter_config.json": files()["adapter_config.json"]}
+    return layer(only_config, link("data/adapter_model.safetensors", "/etc/passwd"))
+
+
+def pickled() -> bytes:
+    return layer({"adapter_config.json": files()["adapter_config.json"], "adapter_model.bin": b"\x80\x02"})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (escaping(), "UnsafeArchive"),
+        (linked(), "UnsafeArchive"),
+        (pickled(), "PickledWeights"),
+        (layer({"readme.md": b"hello"}), "AdapterNotFound"),
+        (layer({"adapter_config.json": b"{}"}), "AdapterNotFound"),
+        (b"no archive", "AdapterUnreadable"),
+        (layer(files())[:-200], "AdapterUnreadable"),
+        (layer({"adapter_config.json": b" " * (2**20 + 1)}), "AdapterTooLarge"),
+    ],
+    ids=["escapes", "links", "pickle", "other files", "half", "no archive", "truncated archive", "too large"],
+)
+def test_an_image_that_is_no_adapter_is_refused(
+    cache: Cache, registry: RegistryServer, content: bytes, reason: str
+) -> None:
+    registry.add_image("a", "1", content)
+    assert cache.refuses(f"oci:{registry.host}/a:1").reason == reason
+
+
+def test_an_image_that_is_not_there_is_named(cache: Cache, registry: RegistryServer) -> None:
+    refused = cache.refuses(f"oci:{registry.host}/none:1")
+    assert refused.reason == "AdapterNotFound"
+    assert f"{registry.host}/none:1" in refused.message
+
+
+def test_an_artifact_with_a_pickle_is_refused(cache: Cache, registry: RegistryServer) -> None:
+    config, weights = files()["adapter_config.json"], b"\x80\x02pickle"
+    layers = [
+        {
+            "mediaType": "application/octet-stream",
+            "digest": registry.add_blob(data),
+            "size": len(data),
+            "annotations": {"org.opencontainers.image.title": name},
+        }
+        for name, data in {"adapter_config.json": config, "adapter_model.bin": weights}.items()
+    ]
+    registry.add_manifest("a", "1", {"schemaVersion": 2, "layers": layers})
+    assert cache.refuses(f"oci:{registry.host}/a:1").reason == "PickledWeights"
+
+
+def test_a_directory_is_copied_so_that_it_may_change(cache: Cache, tmp_path: Path) -> None:
+    folder = directory(tmp_path / "volume")
+    first = cache.fetch(f"file:{folder}")
+    directory(folder, files({"lora_alpha": 32}))
+    assert is_the_adapter(first), "what a running engine may read again has changed"
+    assert cache.fetch(f"file:{folder}").digest != first.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({}, "AdapterNotFound"),
+        ({"adapter_model.safetensors": b""}, "AdapterNotFound"),
+        ({"adapter_config.json": b"{}", "adapter_model.bin": b""}, "PickledWeights"),
+        ({"adapter_config.json": b" " * (2**20 + 1), "adapter_model.safetensors": b""}, "AdapterTooLarge"),
+    ],
+)
+def test_a_directory_that_is_no_adapter_is_refused(
+    cache: Cache, tmp_path: Path, content: dict[str, bytes], reason: str
+) -> None:
+    assert cache.refuses(f"file:{directory(tmp_path / 'volume', content)}").reason == reason
+
+
+def test_a_directory_that_is_not_there_is_refused(cache: Cache) -> None:
+    assert cache.refuses("file:/no/such/adapter").reason == "AdapterNotFound"
+
+
+def run(home: Path, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
+    """`python -m serving.adapters`: the hub's client reads its settings when it is imported."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MODELYARD_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.adapters", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=inherited | {"MODELYARD_CACHE": str(home), "HF_HOME": str(home / "hf")} | environment,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_hub_is_another_source(tmp_path: Path) -> None:
+    with HubServer() as hub:
+        hub.repositories["org/polite"] = Repository(directory(tmp_path / "published"))
+        settings = {"HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1"}
+        status, told = run(tmp_path / "cache", "hf:org/polite", **settings)
+        assert status == 0, told
+        assert (Path(told["path"]) / "adapter_config.json").read_bytes() == files()["adapter_config.json"]
+        status, told = run(tmp_path / "cache", "hf:org/none", **settings)
+        assert (status, told["reason"]) == (1, "AdapterNotFound")
+        (tmp_path / "published" / "adapter_model.safetensors").rename(tmp_path / "published" / "adapter_model.bin")
+        hub.repositories["org/pickle"] = Repository(tmp_path / "published")
+        status, told = run(tmp_path / "other", "hf:org/pickle", **settings)
+        assert (status, told["reason"]) == (1, "PickledWeights")
+
+
+def test_the_command_says_what_a_replica_would(tmp_path: Path) -> None:
+    folder = directory(tmp_path / "wide", files({"r": 64}, tensors(rank=64)))
+    status, told = run(tmp_path, f"file:{folder}")
+    assert (status, told["reason"]) == (1, "RankTooHigh")
+    assert run(tmp_path, f"file:{folder}", "--rank", "64")[0] == 0
+    status, told = run(tmp_path, "polite")
+    assert (status, told["reason"]) == (2, "SourceInvalid")
+
+
+@pytest.mark.slow
+def test_a_registry_in_its_own_right_agrees(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """go-containerregistry's, which is not ours and checks what is pushed."""
+    go = shutil.which("go") or pytest.skip("there is no go to build a registry with")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = _built_registry(go)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    server = subprocess.Popen([program, "-port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        host = f"127.0.0.1:{port}"
+        _wait_for(port)
+        folder = directory(tmp_path / "data")
+        client = oras.client.OrasClient(hostname=host, insecure=True)
+        client.push(target=f"{host}/adapters/folder:1.0", files=[f"{folder}/"], disable_path_validation=True)
+        names = [f"{folder / name}:application/octet-stream" for name in files()]
+        client.push(target=f"{host}/adapters/files:1.0", files=names, disable_path_validation=True)
+        assert is_the_adapter(cache.fetch(f"oci:{host}/adapters/files:1.0"))
+        assert is_the_adapter(cache.fetch(f"oci:{host}/adapters/folder:1.0"))
+        assert cache.refuses(f"oci:{host}/adapters/none:1.0").reason == "AdapterNotFound"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _built_registry(go: str) -> str:
+    module = "github.com/google/go-containerregistry/cmd/registry@v0.20.6"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modelyard" / "registry-0.20.6"
+    if not (folder / "registry").exists():
+        environment = os.environ | {"GOBIN": str(folder)}
+        built = subprocess.run([go, "install", module], env=environment, capture_output=True, text=True, check=False)
+        if built.returncode:
+            pytest.skip(f"a registry could not be built: {built.stderr.strip()[-200:]}")
+    return str(folder / "registry")
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the registry does not start")

@@ -7,9 +7,9 @@ silence, so both sides validate with `extra="forbid"`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 IMPORT_PATH = "serving.app:build"
 """The application builder that Ray Serve imports."""
@@ -27,10 +27,31 @@ class ServeConfigModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class VllmArgs(ServeConfigModel):
+    """What vLLM is told beside what every engine is."""
+
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share each layer."""
+    pipeline_parallel: int = Field(default=1, ge=1)
+    """Stages, each with a part of the layers."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines that one replica is spread over."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Part of each GPU's memory that it takes."""
+    quantization: LoadQuantization | None = None
+    """Of weights that are published in 16 bits."""
+    max_adapters: int = Field(default=0, ge=0)
+    """LoRA adapters that are served at the same time; 0: none can be loaded."""
+    max_adapter_rank: int = Field(default=16, ge=1)
+    arguments: dict[str, str | int | float | bool] = {}
+    """inference.config.vllm without what the fields above hold; names as on vLLM's command line, without the dashes
+    in front."""
+
+
 class EngineArgs(ServeConfigModel):
     """How the engine runs; decided by the plan."""
 
-    kind: Literal["transformers"] = "transformers"
+    kind: Literal["transformers", "vllm"] = "transformers"
     dtype: Dtype = "bfloat16"
     max_context: int = Field(ge=1)
     """Tokens of prompt and completion together that one sequence may hold."""
@@ -38,6 +59,14 @@ class EngineArgs(ServeConfigModel):
     """Sequences that are generated at the same time; more wait in the queue."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the engine process; None lets torch choose."""
+    vllm: VllmArgs | None = None
+    """Of kind vllm, which always has it; other kinds never do."""
+
+    @model_validator(mode="after")
+    def _vllm_with_its_arguments(self) -> Self:
+        if (self.kind == "vllm") != (self.vllm is not None):
+            raise ValueError("vllm has to be there with kind vllm, and with no other")
+        return self
 
 
 class ServeArgs(ServeConfigModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.planning.config import InferenceSpec, PresetOptions, WorkspaceSpec
-from components.planning.engine_arguments import COUNTED_OTHERWISE
+from components.planning.engine_arguments import COUNTED_OTHERWISE, OF_THE_SERVER
 from components.planning.ignored import ignored
 from components.planning.placed import PlacedWorkspace
 from components.planning.spec import Spec
@@ -80,5 +80,8 @@ def _of_engine(placed: PlacedWorkspace, inference: InferenceSpec) -> Iterator[st
     engine = placed.model.load.engine if isinstance(placed.model, Placement) else placed.spec.engine
     if engine == "transformers":
         yield from ignored({"inference.config.vllm": bool(arguments)}, "the engine is transformers on these GPUs")
-    elif uncounted := sorted(COUNTED_OTHERWISE & arguments.keys()):
+        return
+    of_server = {f"inference.config.vllm.{name}": True for name in sorted(OF_THE_SERVER & arguments.keys())}
+    yield from ignored(of_server, "of vLLM only the engine runs; the HTTP server is Modelyard's own")
+    if uncounted := sorted(COUNTED_OTHERWISE & arguments.keys()):
         yield f"memory is counted without {', '.join(uncounted)} of inference.config.vllm, which may change it"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from components.planning.config import WorkspaceSpec
+from components.planning.config import Scalar, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.fields import TENSOR, UTILIZATION
 from components.planning.place import Place, shown
@@ -21,10 +22,25 @@ DECIDED = frozenset(
     {
         *("model", "served-model-name", "tokenizer", "revision", "host", "port", "root-path"),
         *("pipeline-parallel-size", "data-parallel-size", "distributed-executor-backend"),
-        *("enable-lora", "lora-modules", "max-loras", "max-lora-rank"),
+        *("enable-lora", "lora-modules", "max-loras", "max-lora-rank", "max-cpu-loras"),
+        *("generation-config", "override-generation-config", "logprobs-mode", "max-logprobs", "disable-log-stats"),
+        *("skip-tokenizer-init", "structured-outputs-config", "structured-outputs-config.backend"),
     }
 )
-"""Arguments that follow from the plan: a second value would contradict it."""
+"""Arguments that follow from the plan or that the API counts on: a second value would contradict it."""
+
+OF_THE_SERVER = frozenset(
+    {
+        *("chat-template", "chat-template-content-format", "default-chat-template-kwargs", "response-role"),
+        *("enable-auto-tool-choice", "tool-call-parser", "tool-parser-plugin", "tool-server", "tool-strict-level"),
+        *("enable-prompt-tokens-details", "enable-force-include-usage", "enable-server-load-tracking"),
+        *("enable-log-outputs", "enable-log-deltas", "max-log-len", "return-tokens-as-token-ids"),
+        *("uvicorn-log-level", "disable-uvicorn-access-log", "disable-fastapi-docs", "middleware", "api-server-count"),
+        *("allow-credentials", "allowed-origins", "allowed-methods", "allowed-headers", "enable-request-id-headers"),
+        *("ssl-certfile", "ssl-ca-certs", "ssl-cert-reqs", "ssl-ciphers", "enable-ssl-refresh", "uds"),
+    }
+)
+"""Arguments of vLLM's HTTP server (vllm/entrypoints/common/cli_args.py), which does not run here: its engine does."""
 
 SECRETS = frozenset({"api-key", "hf-token", "ssl-keyfile"})
 
@@ -33,6 +49,12 @@ COUNTED_OTHERWISE = frozenset({"kv-cache-dtype", "max-num-batched-tokens", "cpu-
 
 
 _NAME = re.compile(r"[a-z][a-z0-9.-]*")
+
+
+def passed_on(arguments: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Those that vLLM's engine is told beside what the plan decides."""
+    elsewhere = {TENSOR, UTILIZATION, *OF_THE_SERVER}
+    return {name: value for name, value in arguments.items() if name not in elsewhere}
 
 
 def argument_problems(workspace: WorkspaceSpec, place: Place) -> list[Problem]:

@@ -34,7 +34,7 @@ def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) 
         problems.append(
             place.at("engine").problem(
                 found="vllm",
-                allowed=f"transformers: vLLM is not in this version of target local, {_ELSEWHERE}",
+                allowed=f"transformers: vLLM needs other versions than this machine's environment has, {_ELSEWHERE}",
                 do="leave engine out, or write transformers",
             )
         )

@@ -121,7 +121,7 @@ CASES = [
     ),
     Case("half a replica", chat("replicas: 1.5"), f"{WORKSPACE}.replicas", ("1.5", "a whole number")),
     Case("replicas that are a boolean", chat("replicas: true"), f"{WORKSPACE}.replicas", ("true (a boolean)",)),
-    Case("engine of a later version", chat("engine: vllm"), f"{WORKSPACE}.engine", ("vLLM is not in this version",)),
+    Case("engine that is not here", chat("engine: vllm"), f"{WORKSPACE}.engine", ("vLLM needs other versions",)),
     Case("engine with a typo", chat("engine: transformer"), f"{WORKSPACE}.engine", ("write transformers",)),
     Case("no time to get ready", chat("readyTimeoutSeconds: 0"), f"{WORKSPACE}.readyTimeoutSeconds", ("at least 1",)),
     # resource

@@ -134,6 +134,7 @@ def test_a_tensor_parallel_size_that_is_asked_for_is_used_or_refused_with_those_
         ("max-model-len: 4096", "write inference.config.maxContext instead"),
         ("max_num_seqs: 4", "write inference.config.maxSequences instead"),
         ("pipeline-parallel-size: 2", "remove it; the plan says what it will be"),
+        ("logprobs-mode: processed_logits", "remove it; the plan says what it will be"),
         ("enforce_eager: true", "write enforce-eager"),
         ("api-key: sk-1", "remove it; a token for the hub is named by preset.presetOptions.modelAccessSecret"),
     ],

@@ -105,6 +105,11 @@ def tuning(config: dict[str, object]) -> TuningSpec:
             "chat: memory is counted without kv-cache-dtype of inference.config.vllm, which may change it",
         ),
         (
+            aks(config="vllm: {tool-call-parser: hermes, enforce-eager: true}"),
+            "chat: inference.config.vllm.tool-call-parser is ignored: of vLLM only the engine runs; the HTTP server is "
+            "Modelyard's own",
+        ),
+        (
             aks() + EXISTING.replace("target: kubernetes", "").replace("nodes: existing", "nodes: gpu-provisioner"),
             "modelyard:kubernetes.existing is ignored: existing nodes are not used with kubernetes.nodes: "
             "gpu-provisioner",

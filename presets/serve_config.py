@@ -90,6 +90,9 @@ class SamplingDefaults(ServeConfigModel):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     """0: all tokens."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    """Tokens less likely than this share of the likeliest are left out."""
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
 
 
 class ApiKey(ServeConfigModel):

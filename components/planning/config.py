@@ -110,6 +110,10 @@ class SamplingSpec(ConfigModel):
     """Default 1."""
     top_k: int | None = Field(default=None, ge=0)
     """Default 0: all tokens."""
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    """Tokens less likely than this share of the likeliest are left out; an extension, as in vLLM. Default 0: none."""
+    repetition_penalty: float | None = Field(default=None, ge=0.01, le=100)
+    """Above 1 against repetition of the prompt and of the answer; an extension, as in vLLM. Default 1."""
 
 
 class InferenceConfig(ConfigModel):

@@ -34,6 +34,8 @@ _IN_WORDS = {
     "deployment.user_config.sampling.temperature": "sampling.temperature",
     "deployment.user_config.sampling.top_p": "sampling.top_p",
     "deployment.user_config.sampling.top_k": "sampling.top_k",
+    "deployment.user_config.sampling.min_p": "sampling.min_p",
+    "deployment.user_config.sampling.repetition_penalty": "sampling.repetition_penalty",
 }
 _RAY_IN_WORDS = {"numCpus": "numCpus", "environment": "serving dependencies"}
 _FOLLOWS = frozenset({"deployment.max_ongoing_requests", "deployment.max_surge_percent"})

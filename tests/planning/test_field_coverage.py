@@ -85,7 +85,7 @@ VALUES: dict[type[BaseModel], Json] = {
         "vllm": {"enforce-eager": True},
         "maxWaitingRequests": 7,
     },
-    config.SamplingSpec: {"temperature": 0.5, "top_p": 0.5, "top_k": 5},
+    config.SamplingSpec: {"temperature": 0.5, "top_p": 0.5, "top_k": 5, "min_p": 0.5, "repetition_penalty": 1.5},
     config.AdapterSpec: {"strength": "0.5", "rank": 32},
     config.DataSource: {
         "name": "kind",

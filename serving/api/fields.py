@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -21,6 +22,9 @@ from pydantic_core import PydanticCustomError, core_schema
 _INT64 = 2**63
 _MAX_METADATA = 16
 """Pairs, as in OpenAI's API."""
+MAX_CHOICES = 128
+"""Of one answer, as in OpenAI's API."""
+_TOKEN_ID = re.compile(r"[0-9]{1,10}")
 
 
 class ApiModel(BaseModel):
@@ -80,13 +84,35 @@ def _few(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anyt
     return value
 
 
+def _bias_by_token(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+    """JSON has texts for keys. Refused at the first that is wrong, as long lists are."""
+    if not isinstance(value, dict):
+        return value
+    biases: dict[int, float] = {}
+    for key, bias in value.items():
+        if not _TOKEN_ID.fullmatch(key):
+            raise ValueError(f"its keys are token ids, found {json.dumps(key[:60])}")
+        if isinstance(bias, bool) or not isinstance(bias, int | float) or not -100 <= bias <= 100:
+            raise ValueError(f"token {key} has a bias that is no number from -100 to 100")
+        biases[int(key)] = float(bias)
+    return biases
+
+
 Text = Annotated[str, AfterValidator(_unicode)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 TopK = Annotated[int, Field(ge=0)]
 """Extension of OpenAI's API: sample from this many tokens only; 0 is all."""
+MinP = Annotated[float, Field(ge=0, le=1)]
+"""Extension, as in vLLM: leave out tokens less likely than this share of the likeliest."""
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
+"""Extension, as in vLLM and transformers; beyond these bounds logits overflow."""
 Seed = Annotated[int, Field(ge=-_INT64, lt=_INT64)]
 MaxTokens = Annotated[int, Field(ge=1)]
+MinTokens = Annotated[int, Field(ge=0)]
+"""Extension, as in vLLM: the answer does not end by itself before."""
+Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 StopString = Annotated[Text, Field(min_length=1, max_length=256)]
 Stop = Annotated[
     list[StopString],
@@ -98,6 +124,12 @@ TokenId = Annotated[int, Field(ge=0)]
 # half a minute, and every other stream waits.
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 OneOrMoreTokenIds = Annotated[TokenIds, BeforeValidator(_one_or_more, json_schema_input_type=int | list[int])]
+StopTokenIds = Annotated[list[TokenId], Field(max_length=1024, fail_fast=True)]
+"""Extension, as in vLLM: tokens that end the answer beside the model's own."""
+LogitBias = Annotated[
+    dict[int, float],
+    BeforeValidator(_bias_by_token, json_schema_input_type=dict[str, float]),
+]
 Metadata = Annotated[dict[str, str], BeforeValidator(_few)]
 WITHOUT_EFFECT = "Accepted without effect."
 """The description of a parameter that changes nothing about an answer: of what is not done here, or done anyway."""

@@ -7,27 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from presets.serve_config import SamplingDefaults
 from serving.api.errors import ContextLengthExceeded, InvalidRequest
 from serving.api.models.handler import Models
+from serving.api.sampling import SamplingChoice, refuse_unknown_tokens, sampling_of
 from serving.engines.protocol import Sampling
 from serving.text.generator import TextGenerator
 from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, TextTooLong, Tokenizer
-
-
-class SamplingChoice(Protocol):
-    """The sampling parameters of a request; None is the workspace's default."""
-
-    @property
-    def temperature(self) -> float | None: ...
-    @property
-    def top_p(self) -> float | None: ...
-    @property
-    def top_k(self) -> int | None: ...
-    @property
-    def seed(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +31,8 @@ class Generation:
     fingerprint: str
 
     def sampling(self, request: SamplingChoice) -> Sampling:
-        defaults = self.sampling_defaults()
-        temperature = defaults.temperature if request.temperature is None else request.temperature
-        top_p = defaults.top_p if request.top_p is None else request.top_p
-        if top_p == 0:
-            # The smallest nucleus is the likeliest token alone, which is what temperature 0 means.
-            temperature, top_p = 0.0, 1.0
-        top_k = defaults.top_k if request.top_k is None else request.top_k
-        return Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=request.seed)
+        """Raises InvalidRequest."""
+        return sampling_of(request, self.sampling_defaults(), self.tokenizer.vocab_size)
 
     async def encode(self, text: str, *, param: str) -> list[int]:
         """The prompt that a text is, which is in the parameter `param`; raises InvalidRequest if it has no token."""
@@ -115,8 +96,21 @@ class Generation:
                 param=param,
             ) from error
 
-    def stop_token_ids(self, *, ignore_eos: bool | None) -> frozenset[int]:
-        return frozenset() if ignore_eos else self.tokenizer.stop_token_ids
+    def stop_token_ids(self, *, ignore_eos: bool | None, others: Sequence[int] | None = None) -> frozenset[int]:
+        """The model's own and the `others` that a request asks for; raises InvalidRequest for tokens there are not."""
+        if others:
+            refuse_unknown_tokens("stop_token_ids", max(others), self.tokenizer.vocab_size)
+        return frozenset(others or ()) | (frozenset() if ignore_eos else self.tokenizer.stop_token_ids)
+
+    def min_tokens(self, asked: int | None, limit: int) -> int:
+        """Tokens to generate at least; `limit` at most. Raises InvalidRequest where that is fewer."""
+        if (asked or 0) > limit:
+            raise InvalidRequest(
+                f"'min_tokens' is {asked}, but the answer may have {limit} tokens at most. Please change either.",
+                param="min_tokens",
+                code="invalid_value",
+            )
+        return asked or 0
 
     def completion_limit(
         self, prompt_tokens: int, asked: int | None, *, prompt: str, default: int | None = None

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from serving.api.chat.protocol import ChatRequest, ChatResult, GenerateKwargs
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
+from serving.api.sampling import SamplingParameters
 from serving.text.generator import TextRequest
 
 _DEFAULT_MAX_LENGTH = 200
 _NO_KWARGS = GenerateKwargs()
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
-    seed: None = None
 
 
 class Chat:
@@ -40,7 +33,14 @@ class Chat:
     async def _prepare(self, request: ChatRequest) -> TextRequest:
         generation, kwargs = self._generation, request.generate_kwargs or _NO_KWARGS
         token_ids, parameter = await self._prompt(request)
-        sampling = generation.sampling(_Sampling(kwargs.temperature, kwargs.top_p, kwargs.top_k))
+        sampling = generation.sampling(
+            SamplingParameters(
+                temperature=kwargs.temperature,
+                top_p=kwargs.top_p,
+                top_k=kwargs.top_k,
+                repetition_penalty=kwargs.repetition_penalty,
+            )
+        )
         if kwargs.do_sample is False:
             sampling = replace(sampling, temperature=0.0)
         return TextRequest(

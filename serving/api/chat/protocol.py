@@ -12,6 +12,7 @@ from serving.api.fields import (
     MaxTokens,
     NoEffect,
     OneOrMoreTokenIds,
+    RepetitionPenalty,
     Temperature,
     Text,
     TopK,
@@ -37,7 +38,7 @@ class GenerateKwargs(ApiModel):
     top_k: TopK | None = None
     top_p: TopP | None = None
     typical_p: Annotated[float | None, Unsupported(1, because="there is no typical sampling")] = None
-    repetition_penalty: Annotated[float | None, Unsupported(1, because="tokens are not penalised yet")] = None
+    repetition_penalty: RepetitionPenalty | None = None
     pad_token_id: Annotated[int | None, NoEffect] = None
     eos_token_id: OneOrMoreTokenIds | None = None
     """Tokens that end the answer, in place of the model's own."""

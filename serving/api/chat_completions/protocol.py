@@ -9,11 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from serving.api.fields import (
     ApiModel,
+    Choices,
+    LogitBias,
     MaxTokens,
     Metadata,
+    MinP,
+    MinTokens,
     NoEffect,
+    Penalty,
+    RepetitionPenalty,
     Seed,
     Stop,
+    StopTokenIds,
     StreamOptions,
     Temperature,
     Text,
@@ -22,13 +29,12 @@ from serving.api.fields import (
     Unsupported,
     stream_options_of_a_stream,
 )
+from serving.api.logprobs import ChatLogprobs
 from serving.api.usage import Usage
 from serving.engines.protocol import FinishReason
 
 _NO_TOOLS = "this service does not call tools yet"
 _NO_AUDIO = "the model reads and writes text only"
-_NO_LOGPROBS = "log probabilities are not returned yet"
-_NO_PENALTY = "tokens are not penalised yet"
 
 
 def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
@@ -86,11 +92,11 @@ class ChatCompletionRequest(ApiModel):
     model: str
     """The workspace's name."""
     audio: Annotated[dict[str, Any] | None, Unsupported(because=_NO_AUDIO)] = None
-    frequency_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
+    frequency_penalty: Penalty | None = None
     function_call: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
     functions: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
-    logit_bias: Annotated[dict[str, int] | None, Unsupported({}, because="tokens cannot be favoured yet")] = None
-    logprobs: Annotated[bool | None, Unsupported(False, because=_NO_LOGPROBS)] = None
+    logit_bias: LogitBias | None = None
+    logprobs: bool | None = None
     max_completion_tokens: MaxTokens | None = None
     """None: until the model is done or its context is full."""
     max_tokens: MaxTokens | None = None
@@ -98,10 +104,10 @@ class ChatCompletionRequest(ApiModel):
     metadata: Annotated[Metadata | None, NoEffect] = None
     modalities: Annotated[list[str] | None, Unsupported(["text"], because=_NO_AUDIO)] = None
     moderation: Annotated[dict[str, Any] | None, Unsupported(because="there is no moderation model")] = None
-    n: Annotated[int | None, Unsupported(1, because="one choice a request")] = None
+    n: Choices | None = None
     parallel_tool_calls: Annotated[bool | None, NoEffect] = None
     prediction: Annotated[dict[str, Any] | None, Unsupported(because="there are no predicted outputs")] = None
-    presence_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
+    presence_penalty: Penalty | None = None
     prompt_cache_key: Annotated[str | None, NoEffect] = None
     prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
     prompt_cache_retention: Annotated[str | None, NoEffect] = None
@@ -120,12 +126,16 @@ class ChatCompletionRequest(ApiModel):
     """None: the workspace's default."""
     tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
     tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
-    top_logprobs: Annotated[int | None, Unsupported(0, because=_NO_LOGPROBS)] = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     top_p: TopP | None = None
     user: Annotated[str | None, NoEffect] = None
     verbosity: Annotated[str | None, Unsupported("medium", because="the model has no setting for it")] = None
     web_search_options: Annotated[dict[str, Any] | None, Unsupported(because="there is no web search")] = None
     top_k: TopK | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    min_tokens: MinTokens | None = None
+    stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool | None = None
     """Extension, as in vLLM: generate up to the limit, whatever the model thinks of it."""
 
@@ -142,6 +152,13 @@ class ChatCompletionRequest(ApiModel):
     def _only_in_streams(cls, value: StreamOptions | None, info: ValidationInfo) -> StreamOptions | None:
         return stream_options_of_a_stream(value, info)
 
+    @field_validator("top_logprobs")
+    @classmethod
+    def _only_with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and not info.data.get("logprobs"):
+            raise ValueError('it needs "logprobs": true')
+        return value
+
 
 class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
@@ -153,7 +170,7 @@ class AnswerMessage(BaseModel):
 class ChatChoice(BaseModel):
     index: int = 0
     message: AnswerMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason
 
 
@@ -179,7 +196,7 @@ class ChatDelta(BaseModel):
 class ChunkChoice(BaseModel):
     index: int = 0
     delta: ChatDelta
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: FinishReason | None = None
 
 

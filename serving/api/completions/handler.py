@@ -1,17 +1,20 @@
-"""Completions of plain text: one prompt or several, each a choice of the answer."""
+"""Completions of plain text: one prompt or several, each with one or several choices of the answer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from serving.api.choices import choices_of, collect, generate
 from serving.api.completions.protocol import Completion, CompletionChoice, CompletionRequest
+from serving.api.errors import InvalidRequest
+from serving.api.fields import MAX_CHOICES
 from serving.api.generation import AnswerIdentity, Generation
-from serving.api.merge import merge
+from serving.api.logprobs import CompletionLogprobs, completion_logprobs
 from serving.api.usage import Usage
-from serving.engines.protocol import FinishReason
-from serving.text.generator import TextChunk, TextRequest
+from serving.text.answer_text import TextToken
+from serving.text.generator import TextRequest
 
 _DEFAULT_MAX_TOKENS = 16
 
@@ -32,21 +35,19 @@ class Completions:
     async def create(self, request: CompletionRequest) -> Completion:
         """All choices at once."""
         prepared = await self._prepare(request)
-        texts = [choice.echoed for choice in prepared]
-        tokens = [0] * len(prepared)
-        reasons: list[FinishReason | None] = [None] * len(prepared)
-        async with aclosing(self._generate(prepared)) as chunks:
-            async for index, chunk in chunks:
-                texts[index] += chunk.text
-                tokens[index] = chunk.completion_tokens
-                reasons[index] = chunk.finish_reason
+        choices = await collect(self._generation.generator, [choice.request for choice in prepared])
         answer = _AnswerMaker(request, self._generation.fingerprint)
         return answer.whole(
             [
-                CompletionChoice(index=index, text=text, logprobs=None, finish_reason=reason)
-                for index, (text, reason) in enumerate(zip(texts, reasons, strict=True))
+                CompletionChoice(
+                    index=index,
+                    text=prepared[index].echoed + choice.text,
+                    logprobs=self._logprobs(request, choice.tokens),
+                    finish_reason=choice.finish_reason,
+                )
+                for index, choice in enumerate(choices)
             ],
-            _usage(prepared, tokens),
+            _usage(request, prepared, [choice.completion_tokens for choice in choices]),
         )
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Completion]:
@@ -54,27 +55,34 @@ class Completions:
         prepared = await self._prepare(request)
         answer = _AnswerMaker(request, self._generation.fingerprint)
         tokens = [0] * len(prepared)
-        async with aclosing(self._generate(prepared)) as chunks:
+        async with aclosing(generate(self._generation.generator, [choice.request for choice in prepared])) as chunks:
             async for index, chunk in chunks:
                 echoed = prepared[index].echoed if tokens[index] == 0 else ""
                 yield answer.chunk(
                     CompletionChoice(
-                        index=index, text=echoed + chunk.text, logprobs=None, finish_reason=chunk.finish_reason
+                        index=index,
+                        text=echoed + chunk.text,
+                        logprobs=self._logprobs(request, chunk.tokens),
+                        finish_reason=chunk.finish_reason,
                     )
                 )
                 # An answer of no tokens has one chunk only, so that its prompt is not echoed twice.
                 tokens[index] = chunk.completion_tokens
         if answer.include_usage:
-            yield answer.usage(_usage(prepared, tokens))
-
-    def _generate(self, prepared: list[_Prepared]) -> AsyncGenerator[tuple[int, TextChunk]]:
-        return merge([self._generation.generator.generate(choice.request) for choice in prepared])
+            yield answer.usage(_usage(request, prepared, tokens))
 
     async def _prepare(self, request: CompletionRequest) -> list[_Prepared]:
         generation = self._generation
         generation.models.resolve(request.model)
         prepared: list[_Prepared] = []
-        for prompt in request.prompts():
+        prompts = request.prompts()
+        if len(prompts) * (request.n or 1) > MAX_CHOICES:
+            raise InvalidRequest(
+                f"{len(prompts)} prompts with {request.n} choices each are more than {MAX_CHOICES} choices together.",
+                param="n",
+                code="invalid_value",
+            )
+        for prompt in prompts:
             token_ids = await self._tokens(prompt)
             limit = generation.completion_limit(
                 len(token_ids), request.max_tokens, prompt="prompt", default=_DEFAULT_MAX_TOKENS
@@ -85,11 +93,18 @@ class Completions:
                 max_tokens=limit,
                 sampling=generation.sampling(request),
                 stop=tuple(request.stop or ()),
-                stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos),
+                stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos, others=request.stop_token_ids),
+                min_tokens=generation.min_tokens(request.min_tokens, limit),
+                logprobs=request.logprobs,
             )
             echoed = "" if not request.echo else prompt if isinstance(prompt, str) else self._text(prompt)
-            prepared.append(_Prepared(text_request, echoed))
+            prepared += [_Prepared(choice, echoed) for choice in choices_of(text_request, request.n)]
         return prepared
+
+    def _logprobs(self, request: CompletionRequest, tokens: Sequence[TextToken]) -> CompletionLogprobs | None:
+        if request.logprobs is None:
+            return None
+        return completion_logprobs(tokens, self._generation.tokenizer.token_bytes)
 
     async def _tokens(self, prompt: str | list[int]) -> list[int]:
         if isinstance(prompt, str):
@@ -101,8 +116,10 @@ class Completions:
         return self._generation.tokenizer.decode(token_ids)
 
 
-def _usage(prepared: list[_Prepared], tokens: list[int]) -> Usage:
-    return Usage.of(sum(len(choice.request.prompt_token_ids) for choice in prepared), sum(tokens))
+def _usage(request: CompletionRequest, prepared: list[_Prepared], tokens: list[int]) -> Usage:
+    """A prompt counts once, however many choices it has."""
+    prompts = prepared[:: request.n or 1]
+    return Usage.of(sum(len(choice.request.prompt_token_ids) for choice in prompts), sum(tokens))
 
 
 class _AnswerMaker:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from serving.api.fields import (
+    MAX_CHOICES,
     ApiModel,
+    Choices,
+    LogitBias,
     MaxTokens,
+    MinP,
+    MinTokens,
     NoEffect,
+    Penalty,
+    RepetitionPenalty,
     Seed,
     Stop,
+    StopTokenIds,
     StreamOptions,
     Temperature,
     Text,
@@ -21,12 +30,9 @@ from serving.api.fields import (
     Unsupported,
     stream_options_of_a_stream,
 )
+from serving.api.logprobs import CompletionLogprobs
 from serving.api.usage import Usage
 from serving.engines.protocol import FinishReason
-
-_MAX_PROMPTS = 128
-_NO_PENALTY = "tokens are not penalised yet"
-_ONE_CHOICE = "one choice a prompt"
 
 
 def _kind_of_prompt(value: Any) -> str:  # noqa: ANN401 - before validation a value is anything
@@ -38,9 +44,9 @@ def _kind_of_prompt(value: Any) -> str:  # noqa: ANN401 - before validation a va
 
 Prompt = Annotated[
     Annotated[Text, Tag("<text>")]
-    | Annotated[list[Text], Field(min_length=1, max_length=_MAX_PROMPTS, fail_fast=True), Tag("<texts>")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True), Tag("<texts>")]
     | Annotated[TokenIds, Tag("<tokens>")]
-    | Annotated[list[TokenIds], Field(min_length=1, max_length=_MAX_PROMPTS, fail_fast=True), Tag("<token lists>")],
+    | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True), Tag("<token lists>")],
     Discriminator(_kind_of_prompt),
 ]
 
@@ -50,16 +56,18 @@ class CompletionRequest(ApiModel):
     """The workspace's name."""
     prompt: Prompt
     """One text, several texts, the tokens of one text, or the tokens of several."""
-    best_of: Annotated[int | None, Unsupported(1, because=_ONE_CHOICE)] = None
+    best_of: Annotated[int | None, Unsupported(1, because="choices are not ranked")] = None
     echo: bool | None = None
     """The answer begins with the prompt."""
-    frequency_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
-    logit_bias: Annotated[dict[str, int] | None, Unsupported({}, because="tokens cannot be favoured yet")] = None
-    logprobs: Annotated[int | None, Unsupported(because="log probabilities are not returned yet")] = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: LogitBias | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    """How many of the likeliest tokens are told beside each; 0: the chosen one alone."""
     max_tokens: MaxTokens | None = None
     """None: 16, as OpenAI has it."""
-    n: Annotated[int | None, Unsupported(1, because=_ONE_CHOICE)] = None
-    presence_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
+    n: Choices | None = None
+    """Choices of each prompt."""
+    presence_penalty: Penalty | None = None
     seed: Seed | None = None
     stop: Stop | None = None
     stream: bool | None = None
@@ -70,6 +78,10 @@ class CompletionRequest(ApiModel):
     top_p: TopP | None = None
     user: Annotated[str | None, NoEffect] = None
     top_k: TopK | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    min_tokens: MinTokens | None = None
+    stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool | None = None
     """Extension, as in vLLM: generate max_tokens, whatever the model thinks of it."""
 
@@ -77,6 +89,15 @@ class CompletionRequest(ApiModel):
     @classmethod
     def _only_in_streams(cls, value: StreamOptions | None, info: ValidationInfo) -> StreamOptions | None:
         return stream_options_of_a_stream(value, info)
+
+    @field_validator("logprobs")
+    @classmethod
+    def _of_the_completion_alone(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("echo"):
+            raise PydanticCustomError(
+                "unsupported_parameter", "the prompt has no log probabilities; leave it or echo out."
+            )
+        return value
 
     def prompts(self) -> list[str | list[int]]:
         """Every prompt, as text or as tokens."""
@@ -89,9 +110,9 @@ class CompletionRequest(ApiModel):
 
 class CompletionChoice(BaseModel):
     index: int
-    """Which of the prompts this continues."""
+    """The choices of the first prompt come first, then those of the second."""
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: FinishReason | None
 
 

@@ -137,22 +137,37 @@ def test_sampling_parameters_reach_the_engine(service: Service) -> None:
         temperature=0.3,
         top_p=0.8,
         seed=7,
+        frequency_penalty=0.5,
+        presence_penalty=-0.5,
+        logit_bias={"17": 5, "18": -100},
         max_completion_tokens=5,
-        extra_body={"top_k": 40},
+        extra_body={"top_k": 40, "min_p": 0.1, "repetition_penalty": 1.2, "min_tokens": 2, "stop_token_ids": [99]},
     )
     (request,) = service.engine.requests
-    assert request.sampling == Sampling(temperature=0.3, top_p=0.8, top_k=40, seed=7)
-    assert request.max_tokens == 5
-    assert request.stop_token_ids, "the model's own end of turn is not known to the engine"
+    assert request.sampling == Sampling(
+        temperature=0.3,
+        top_p=0.8,
+        top_k=40,
+        min_p=0.1,
+        repetition_penalty=1.2,
+        frequency_penalty=0.5,
+        presence_penalty=-0.5,
+        logit_bias={17: 5.0, 18: -100.0},
+        seed=7,
+    )
+    assert (request.max_tokens, request.min_tokens) == (5, 2)
+    assert 99 in request.stop_token_ids
+    assert len(request.stop_token_ids) > 1, "the model's own end of turn is not known to the engine"
+    assert request.logprobs is None
 
 
 def test_what_a_request_leaves_open_is_the_workspace_s_default_at_that_moment(service: Service) -> None:
-    service.sampling = SamplingDefaults(temperature=0.5, top_p=0.9, top_k=20)
+    service.sampling = SamplingDefaults(temperature=0.5, top_p=0.9, top_k=20, min_p=0.02, repetition_penalty=1.05)
     service.openai.chat.completions.create(model=MODEL, messages=HELLO)
     service.sampling = SamplingDefaults(temperature=0.1)
     service.openai.chat.completions.create(model=MODEL, messages=HELLO)
     first, second = service.engine.requests
-    assert first.sampling == Sampling(temperature=0.5, top_p=0.9, top_k=20)
+    assert first.sampling == Sampling(temperature=0.5, top_p=0.9, top_k=20, min_p=0.02, repetition_penalty=1.05)
     assert second.sampling == Sampling(temperature=0.1)
     assert first.max_tokens == MAX_CONTEXT - len(first.prompt_token_ids), "the rest of the context"
 

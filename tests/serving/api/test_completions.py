@@ -103,6 +103,11 @@ def test_a_benchmark_may_ask_for_all_tokens_whatever_the_model_says(service: Ser
     assert service.engine.requests[0].stop_token_ids == frozenset()
 
 
+def test_only_the_stop_tokens_of_the_request_end_it_if_it_ignores_the_model_s(service: Service) -> None:
+    service.openai.completions.create(model=MODEL, prompt="Hi", extra_body={"ignore_eos": True, "stop_token_ids": [5]})
+    assert service.engine.requests[0].stop_token_ids == {5}
+
+
 def test_a_stop_string_may_span_the_end_of_one_token_and_the_next(service: Service) -> None:
     service.says(" one two three four")
     answer = service.openai.completions.create(model=MODEL, prompt="zero", stop=["wo thr", "x", "y", "z"])

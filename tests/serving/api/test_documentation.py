@@ -132,5 +132,5 @@ def test_the_example_for_python_runs(service: Service) -> None:
         # The client is the example's own, and closed with it.
         exec(compile(example.replace(ADDRESS, service.url), "docs/api.md", "exec"), namespace := {})
     namespace["client"].close()
-    assert printed.getvalue() == "Paris\nParisunsupported_parameter n\n"
+    assert printed.getvalue() == "Paris\nParisunsupported_parameter store\n"
     assert service.engine.requests[1].sampling.top_k == 40

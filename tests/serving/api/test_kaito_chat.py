@@ -48,13 +48,13 @@ def test_the_example_of_kaito_s_openapi_document_is_accepted(service: Service) -
         "top_k": 10,
         "top_p": 0.9,
         "typical_p": 1,
-        "repetition_penalty": 1,
+        "repetition_penalty": 1.2,
         "pad_token_id": 2,
         "eos_token_id": 2,
     }
     chat(service, prompt="Hi", clean_up_tokenization_spaces=False, handle_long_generation=None, generate_kwargs=kwargs)
     (request,) = service.engine.requests
-    assert request.sampling == Sampling(temperature=0.7, top_k=10, top_p=0.9)
+    assert request.sampling == Sampling(temperature=0.7, top_k=10, top_p=0.9, repetition_penalty=1.2)
     assert request.max_tokens == 99
     assert request.stop_token_ids == {2}
 
@@ -82,7 +82,7 @@ def test_a_conversation_is_answered_with_the_answer(service: Service) -> None:
         ({"prompt": ""}, "prompt", "empty"),
         ({"prompt": "Hi", "generate_kwargs": {"num_beams": 4}}, "generate_kwargs.num_beams", "not searched"),
         ({"prompt": "Hi", "generate_kwargs": {"no_repeat_ngram_size": 2}}, "generate_kwargs.no_repeat_ngram_size", ""),
-        ({"prompt": "Hi", "generate_kwargs": {"repetition_penalty": 1.2}}, "generate_kwargs.repetition_penalty", ""),
+        ({"prompt": "Hi", "generate_kwargs": {"repetition_penalty": 0}}, "generate_kwargs.repetition_penalty", "0.01"),
         ({"prompt": "word " * 250}, "generate_kwargs.max_length", "has 251 tokens, but prompt and answer together"),
         ({"prompt": "word " * 600}, "prompt", "the prompt alone has 601"),
         ({"prefix": "A", "messages": [{"role": "user", "content": "Hi"}]}, "prefix", "system role"),

@@ -30,17 +30,11 @@ def error_of(service: Service, path: str, body: dict[str, Any]) -> dict[str, Any
     ("param", "value"),
     [
         ("audio", {"voice": "alloy", "format": "mp3"}),
-        ("frequency_penalty", 0.5),
         ("function_call", {"name": "look_up"}),
         ("functions", [{"name": "look_up"}]),
-        ("logit_bias", {"1": -100}),
-        ("logprobs", True),
         ("modalities", ["text", "audio"]),
         ("moderation", {"model": "omni-moderation-latest"}),
-        ("n", 2),
-        ("n", True),
         ("prediction", {"type": "content", "content": "Hello"}),
-        ("presence_penalty", -0.5),
         ("reasoning_effort", "high"),
         ("response_format", {"type": "json_object"}),
         ("response_format", SCHEMA),
@@ -49,7 +43,6 @@ def error_of(service: Service, path: str, body: dict[str, Any]) -> dict[str, Any
         ("tool_choice", "required"),
         ("tool_choice", {"type": "function", "function": {"name": "look_up"}}),
         ("tools", [TOOL]),
-        ("top_logprobs", 5),
         ("verbosity", "low"),
         ("web_search_options", {}),
     ],
@@ -67,11 +60,6 @@ def test_a_parameter_of_openai_that_is_not_supported_is_refused_by_name(
     ("param", "value"),
     [
         ("best_of", 3),
-        ("frequency_penalty", 1),
-        ("logit_bias", {"5": 1}),
-        ("logprobs", 0),
-        ("n", 2),
-        ("presence_penalty", 0.1),
         ("suffix", "the end"),
     ],
     ids=str,
@@ -117,7 +105,20 @@ def test_values_that_ask_for_nothing_are_accepted(service: Service) -> None:
 
 def test_null_is_the_same_as_leaving_a_parameter_out(service: Service) -> None:
     service.says("Hi")
-    optional = [*NEUTRAL, "temperature", "top_p", "top_k", "seed", "stop", "stream", "stream_options", "max_tokens"]
+    optional = [
+        *NEUTRAL,
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "min_tokens",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "max_tokens",
+    ]
     answer = service.http.post("/v1/chat/completions", json={**CHAT, **dict.fromkeys(optional)})
     assert answer.status_code == 200, answer.text
 
@@ -148,6 +149,29 @@ def test_an_unknown_parameter_is_refused_by_name(service: Service, path: str) ->
         ("messages", "Hello", "invalid_type", "list"),
         ("model", 5, "invalid_type", "string"),
         ("metadata", {"a": 1}, "invalid_type", "string"),
+        ("frequency_penalty", 2.1, "invalid_value", "less than or equal to 2"),
+        ("presence_penalty", -2.1, "invalid_value", "greater than or equal to -2"),
+        ("repetition_penalty", 0, "invalid_value", "greater than or equal to 0.01"),
+        ("min_p", 1.1, "invalid_value", "less than or equal to 1"),
+        ("n", 0, "invalid_value", "greater than or equal to 1"),
+        ("n", 129, "invalid_value", "less than or equal to 128"),
+        ("n", True, "invalid_type", "integer"),
+        ("logprobs", 5, "invalid_type", "boolean"),
+        ("top_logprobs", 5, "invalid_value", '"logprobs": true'),
+        ("top_logprobs", 21, "invalid_value", "less than or equal to 20"),
+        ("min_tokens", -1, "invalid_value", "greater than or equal to 0"),
+        ("min_tokens", 500, "invalid_value", "at most"),
+        ("stop_token_ids", [-1], "invalid_value", "greater than or equal to 0"),
+        ("stop_token_ids", [49152], "invalid_value", "below 49152"),
+        ("stop_token_ids", [1] * 1025, "invalid_value", "at most 1024"),
+        ("logit_bias", {"49152": 1}, "invalid_value", "token 49152, but this model's tokens are below 49152"),
+        ("logit_bias", {"Paris": 1}, "invalid_value", 'token ids, found "Paris"'),
+        ("logit_bias", {"-1": 1}, "invalid_value", "token ids"),
+        ("logit_bias", {"²": 1}, "invalid_value", "token ids"),
+        ("logit_bias", {"5": 101}, "invalid_value", "-100 to 100"),
+        ("logit_bias", {"5": "1"}, "invalid_value", "-100 to 100"),
+        ("logit_bias", {"5": True}, "invalid_value", "-100 to 100"),
+        ("logit_bias", [5], "invalid_type", "dictionary"),
     ],
     ids=str,
 )
@@ -189,20 +213,43 @@ def test_a_message_that_cannot_be_read_is_refused_with_its_path(
     assert (error["param"], error["code"]) == (param, code)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "param", "code", "says"),
+    [
+        ({"logprobs": 6}, "logprobs", "invalid_value", "less than or equal to 5"),
+        ({"logprobs": True}, "logprobs", "invalid_type", "integer"),
+        ({"logprobs": 1, "echo": True}, "logprobs", "unsupported_parameter", "echo"),
+        ({"n": 65, "prompt": ["a", "b"]}, "n", "invalid_value", "2 prompts with 65 choices each"),
+        ({"min_tokens": 17}, "min_tokens", "invalid_value", "16 tokens at most"),
+        ({"min_tokens": 6, "max_tokens": 5}, "min_tokens", "invalid_value", "5 tokens at most"),
+        ({"logit_bias": {"99999": 1}}, "logit_bias", "invalid_value", "below 49152"),
+    ],
+    ids=str,
+)
+def test_what_completions_do_not_take_is_refused(
+    service: Service, parameters: dict[str, Any], param: str, code: str, says: str
+) -> None:
+    error = error_of(service, "/v1/completions", {**COMPLETION, **parameters})
+    assert (error["param"], error["code"]) == (param, code)
+    assert says in error["message"]
+
+
 def test_two_different_limits_are_refused(service: Service) -> None:
     error = error_of(service, "/v1/chat/completions", {**CHAT, "max_tokens": 5, "max_completion_tokens": 6})
     assert error["param"] == "max_tokens"
 
 
 def test_all_problems_of_a_request_are_told_at_once(service: Service) -> None:
-    error = error_of(service, "/v1/chat/completions", {"model": MODEL, "temperature": 9, "n": 2, "colour": "red"})
-    for name in ("messages", "temperature", "n", "colour"):
+    error = error_of(
+        service, "/v1/chat/completions", {"model": MODEL, "temperature": 9, "store": True, "colour": "red"}
+    )
+    for name in ("messages", "temperature", "store", "colour"):
         assert f"'{name}'" in error["message"]
 
 
 def test_openai_s_client_raises_its_typed_error(service: Service) -> None:
     with pytest.raises(BadRequestError) as caught:
-        service.openai.chat.completions.create(**CHAT, n=2)
+        service.openai.chat.completions.create(**CHAT, store=True)
     assert caught.value.status_code == 400
-    assert (caught.value.param, caught.value.code) == ("n", "unsupported_parameter")
+    assert (caught.value.param, caught.value.code) == ("store", "unsupported_parameter")
     assert caught.value.type == "invalid_request_error"

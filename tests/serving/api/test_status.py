@@ -62,7 +62,7 @@ def test_metrics_count_what_happened(service: Service) -> None:
     tokens = service.says("one two three")
     for _ in range(2):
         service.openai.chat.completions.create(**CHAT)  # pyright: ignore[reportArgumentType]
-    service.http.post("/v1/chat/completions", json={**CHAT, "n": 2})
+    service.http.post("/v1/chat/completions", json={**CHAT, "n": 0})
     service.http.get("/nowhere/at/all")
     service.engine.says(then=EngineOverloaded("full"))
     service.http.post("/v1/chat/completions", json=CHAT)

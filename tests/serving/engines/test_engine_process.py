@@ -29,6 +29,8 @@ from serving.engines.protocol import (
     EngineUnavailable,
     GenerationRequest,
     RequestFailed,
+    Sampling,
+    TokenLogprobs,
 )
 from serving.errors import StartupFailure
 from tests.serving.engines.conftest import BuildEngine
@@ -104,6 +106,23 @@ async def test_requests_at_once_get_what_each_would_get_alone(
     expected = [run(build(model_dir=poisoned_dir), request("a", prompt(n))).tokens["a"] for n in lengths]
     answers = await asyncio.gather(*(tokens_of(engine, request("same id", prompt(n))) for n in lengths))
     assert answers == expected
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_slow_consumer_gets_the_log_probability_of_every_token(
+    engine: EngineProcess, build: BuildEngine, poisoned_dir: Path
+) -> None:
+    asking = request("a", prompt(12), sampling=Sampling(seed=1, repetition_penalty=1.2, min_p=0.01), logprobs=3)
+    expected = run(build(model_dir=poisoned_dir), asking)
+    tokens: list[int] = []
+    told: list[TokenLogprobs] = []
+    async with aclosing(engine.generate(asking)) as chunks:
+        async for chunk in chunks:
+            tokens += chunk.token_ids
+            told += chunk.logprobs
+            await asyncio.sleep(0.02)
+    assert tuple(tokens) == expected.tokens["a"]
+    assert tuple(told) == expected.logprobs["a"]
 
 
 @pytest.mark.asyncio(loop_scope="module")

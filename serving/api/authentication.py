@@ -42,11 +42,14 @@ class Authenticated:
                 MutableHeaders(scope=message).update(dict(_limits(key)))
             await send(message)
 
+        path = get_route_path(scope)
         try:
-            if get_route_path(scope) not in OPEN_PATHS:
+            if path not in OPEN_PATHS:
                 key = self._callers.identify(_bearer(scope))
-            # What only asks, such as for the list of models, is not one of the requests that are limited.
-            with self._callers.call(key, limited=scope["method"] == "POST"):
+            # What only asks, such as for the list of models, is not one of the requests that are limited. Neither is
+            # what ends one: whoever has as many as he may must be able to.
+            limited = scope["method"] == "POST" and not path.endswith("/cancel")
+            with self._callers.call(key, limited=limited):
                 await self._app(scope, receive, send_with_limits)
         except CallRefused as refused:
             await to_api_error(refused).response()(scope, receive, send_with_limits)

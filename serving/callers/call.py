@@ -67,6 +67,18 @@ class Call:
             if self.key is not None and not spending.admitted:
                 self.key.charge_tokens(-prompt_tokens)
 
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Around work that goes on after the request's end: it counts as one at the same time."""
+        if self.key is None:
+            yield
+            return
+        self.key.hold()
+        try:
+            yield
+        finally:
+            self.key.end()
+
     def count(self, model: str, prompt_tokens: int) -> None:
         """A prompt that the engine has taken; several of one request are one request."""
         used = self._ledger.of(self.key.name if self.key else None, model)

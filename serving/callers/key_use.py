@@ -56,6 +56,10 @@ class KeyUse:
             self.requests.charge(1, now)
         self._running += 1
 
+    def hold(self) -> None:
+        """Work of a request that has begun goes on after it, as one at the same time; `end` says when it is over."""
+        self._running += 1
+
     def end(self) -> None:
         self._running -= 1
 

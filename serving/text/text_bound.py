@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from serving.text.token_bytes import BYTE_LEVEL_ALPHABET
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -98,19 +100,8 @@ def _lost(tokenizer: Tokenizer, vocabulary: Mapping[str, int], steps: list[Mappi
         return "" if all(f"<0x{byte:02X}>" in vocabulary for byte in range(256)) else None
     if not any(step["type"] == "ByteLevel" for step in steps):
         return None
-    missing = [byte for byte, character in _byte_level_alphabet().items() if character not in vocabulary]
+    missing = [byte for character, byte in BYTE_LEVEL_ALPHABET.items() if character not in vocabulary]
     # Without the byte that begins a character its other bytes are tokens all the same, if they are known.
     if any(0x80 <= byte < 0xC0 for byte in missing):
         return None
     return "".join(chr(byte) for byte in missing if byte < 0x80)
-
-
-def _byte_level_alphabet() -> dict[int, str]:
-    """The character by which byte-level vocabularies write each byte: itself if it can be seen, else one from U+0100.
-
-    >>> _byte_level_alphabet()[ord("a")], _byte_level_alphabet()[ord(" ")]
-    ('a', 'Ġ')
-    """
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {byte: chr(0x100 + index) for index, byte in enumerate(hidden)}

@@ -55,7 +55,7 @@ def _steps(backend: Tokenizer) -> Iterator[dict[str, Any]]:
 
 def _from_alphabet(token: str) -> bytes:
     try:
-        return bytes(_BYTES_OF[character] for character in token)
+        return bytes(BYTE_LEVEL_ALPHABET[character] for character in token)
     except KeyError:  # as the decoder itself has it, such a token is text
         return token.encode()
 
@@ -71,4 +71,4 @@ def _alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
-_BYTES_OF = _alphabet()
+BYTE_LEVEL_ALPHABET = _alphabet()

@@ -12,8 +12,9 @@ from serving.api.responses.background import Background
 from serving.api.responses.draft import Draft
 from serving.api.responses.protocol import ResponseRequest
 from serving.api.responses.resource import DeletedResponse, Response
-from serving.api.responses.store import ResponseStore, StoredResponse, Turns
+from serving.api.responses.store import OwnId, ResponseStore, StoredResponse, Turns
 from serving.api.sse import NamedEvent
+from serving.callers.call import current_call
 from serving.text.generator import TextRequest
 
 
@@ -68,20 +69,20 @@ class Responses:
     async def start(self, request: ResponseRequest) -> Response:
         """Begin an answer that is made in the background."""
         prepared = await self._prepare(request)
-        self._background.start(prepared.draft, self._answer_in_background(prepared))
+        self._background.start(_own(prepared.draft.id), prepared.draft, self._answer_in_background(prepared))
         return prepared.draft.waiting()
 
     def retrieve(self, response_id: str) -> Response:
         """Raises ResponseNotFound."""
-        draft = self._background.draft(response_id)
-        if draft is not None and self._store.get(response_id) is None:
+        draft = self._background.draft(_own(response_id))
+        if draft is not None and self._store.get(_own(response_id)) is None:
             return draft.waiting()
         return self._stored(response_id).response
 
     async def cancel(self, response_id: str) -> Response:
         """End an answer that is made in the background; one that has ended stays as it is."""
-        if (draft := await self._background.cancel(response_id)) is not None:
-            self._store.put(StoredResponse(draft.cancelled(), turns=()))
+        if (draft := await self._background.cancel(_own(response_id))) is not None:
+            self._store.put(_own(response_id), StoredResponse(draft.cancelled(), turns=()))
         response = self._stored(response_id).response
         if not response.background:
             raise InvalidRequest(
@@ -94,8 +95,8 @@ class Responses:
 
     async def delete(self, response_id: str) -> DeletedResponse:
         """Forget an answer; what is still being made of it ends."""
-        cancelled = await self._background.cancel(response_id)
-        if not self._store.delete(response_id) and cancelled is None:
+        cancelled = await self._background.cancel(_own(response_id))
+        if not self._store.delete(_own(response_id)) and cancelled is None:
             raise ResponseNotFound(response_id)
         return DeletedResponse(id=response_id)
 
@@ -108,18 +109,19 @@ class Responses:
         return finished
 
     async def _answer_in_background(self, prepared: _Prepared) -> None:
-        try:
-            await self._answer(prepared)
-        except Exception as error:  # noqa: BLE001 - nobody waits for the answer: whoever asks for it learns why
-            self._keep(prepared, prepared.draft.failed(error))
+        with current_call().going_on():
+            try:
+                await self._answer(prepared)
+            except Exception as error:  # noqa: BLE001 - nobody waits for the answer: whoever asks for it learns why
+                self._keep(prepared, prepared.draft.failed(error))
 
     def _keep(self, prepared: _Prepared, response: Response) -> None:
         if prepared.store:
             answer = {"role": "assistant", "content": prepared.draft.text}
-            self._store.put(StoredResponse(response, (*prepared.turns, answer)))
+            self._store.put(_own(response.id), StoredResponse(response, (*prepared.turns, answer)))
 
     def _stored(self, response_id: str) -> StoredResponse:
-        if (stored := self._store.get(response_id)) is None:
+        if (stored := self._store.get(_own(response_id))) is None:
             raise ResponseNotFound(response_id)
         return stored
 
@@ -150,10 +152,10 @@ class Responses:
         """The conversation that a request goes on from."""
         if response_id is None:
             return ()
-        stored = self._store.get(response_id)
+        stored = self._store.get(_own(response_id))
         if stored is not None and stored.response.status in ("completed", "incomplete"):
             return stored.turns
-        if stored is None and self._background.draft(response_id) is None:
+        if stored is None and self._background.draft(_own(response_id)) is None:
             raise PreviousResponseNotFound(response_id)
         raise InvalidRequest(
             f"The response '{response_id}' is {self.retrieve(response_id).status}; only one that is completed or "
@@ -161,3 +163,8 @@ class Responses:
             param="previous_response_id",
             code="invalid_value",
         )
+
+
+def _own(response_id: str) -> OwnId:
+    """The id among those of the caller, who is the same for what is made in the background."""
+    return current_call().client, response_id

@@ -9,6 +9,8 @@ from serving.api.responses.resource import Response
 
 MAX_RESPONSES = 1000
 MAX_BYTES = 64 * 2**20
+OwnId = tuple[str, str]
+"""Whom a response was made for, and its id: to all others it does not exist."""
 Turns = tuple[dict[str, str], ...]
 """A conversation as messages for the chat template."""
 
@@ -32,24 +34,24 @@ class ResponseStore:
     def __init__(self, *, max_responses: int = MAX_RESPONSES, max_bytes: int = MAX_BYTES) -> None:
         self._max_responses = max_responses
         self._max_bytes = max_bytes
-        self._stored: OrderedDict[str, tuple[StoredResponse, int]] = OrderedDict()
+        self._stored: OrderedDict[OwnId, tuple[StoredResponse, int]] = OrderedDict()
         self._bytes = 0
 
-    def put(self, stored: StoredResponse) -> None:
+    def put(self, own_id: OwnId, stored: StoredResponse) -> None:
         if (size := stored.size()) > self._max_bytes:
             return
-        self._stored[stored.response.id] = (stored, size)
+        self._stored[own_id] = (stored, size)
         self._bytes += size
         while len(self._stored) > self._max_responses or self._bytes > self._max_bytes:
             _, (_, freed) = self._stored.popitem(last=False)
             self._bytes -= freed
 
-    def get(self, response_id: str) -> StoredResponse | None:
-        found = self._stored.get(response_id)
+    def get(self, own_id: OwnId) -> StoredResponse | None:
+        found = self._stored.get(own_id)
         return found and found[0]
 
-    def delete(self, response_id: str) -> bool:
+    def delete(self, own_id: OwnId) -> bool:
         """Whether there was one."""
-        found = self._stored.pop(response_id, None)
+        found = self._stored.pop(own_id, None)
         self._bytes -= found[1] if found else 0
         return found is not None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from openai import BadRequestError, NotFoundError
+from openai import BadRequestError, NotFoundError, OpenAI, RateLimitError
 from openai.types.responses import Response
 
+from presets.serve_config import ApiKey
 from serving.api.responses.resource import Response as Answer
 from serving.api.responses.store import ResponseStore, StoredResponse
 from serving.engines.protocol import EngineOverloaded
@@ -190,22 +194,22 @@ def stored(response_id: str, text: str = "") -> StoredResponse:
 def test_the_oldest_responses_make_room_for_new_ones() -> None:
     store = ResponseStore(max_responses=2)
     for name in "abc":
-        store.put(stored(name))
-    assert [store.get(name) is not None for name in "abc"] == [False, True, True]
+        store.put(("", name), stored(name))
+    assert [store.get(("", name)) is not None for name in "abc"] == [False, True, True]
 
 
 def test_the_memory_of_stored_responses_is_bounded() -> None:
     store = ResponseStore(max_bytes=50_000)
-    store.put(stored("small"))
-    store.put(stored("large", "x" * 20_000))
-    store.put(stored("larger than all the room", "x" * 50_000))
-    assert [store.get(name) is not None for name in ("small", "large", "larger than all the room")] == [
+    store.put(("", "small"), stored("small"))
+    store.put(("", "large"), stored("large", "x" * 20_000))
+    store.put(("", "larger than all the room"), stored("larger than all the room", "x" * 50_000))
+    assert [store.get(("", name)) is not None for name in ("small", "large", "larger than all the room")] == [
         True,
         True,
         False,
     ]
-    store.put(stored("next", "x" * 10_000))
-    assert [store.get(name) is not None for name in ("small", "large", "next")] == [False, False, True]
+    store.put(("", "next"), stored("next", "x" * 10_000))
+    assert [store.get(("", name)) is not None for name in ("small", "large", "next")] == [False, False, True]
 
 
 @pytest.mark.parametrize(("query", "code"), [("stream=true", "unsupported_parameter"), ("a=b", "unknown_parameter")])
@@ -214,3 +218,53 @@ def test_a_stored_response_is_not_streamed(service: Service, query: str, code: s
     error = service.http.get(f"/v1/responses/{response.id}?{query}").json()["error"]
     assert (error["param"], error["code"]) == (query.partition("=")[0], code)
     assert service.http.get(f"/v1/responses/{response.id}?stream=false").status_code == 200
+
+
+def test_a_key_s_responses_are_its_own(service: Service) -> None:
+    service.callers.configure((api_key("alice"), api_key("bob")), None)
+    service.engine.never_ends(service.tokens(" word")[0])
+    with client_of(service, "alice") as alice, client_of(service, "bob") as bob:
+        background = alice.responses.create(model=MODEL, input="Hello", background=True)
+        service.says("Hi")
+        response = alice.responses.create(model=MODEL, input="Hello")
+        for response_id in (background.id, response.id):
+            for attempt in (bob.responses.retrieve, bob.responses.cancel, bob.responses.delete):
+                with pytest.raises(NotFoundError):
+                    attempt(response_id)
+            assert alice.responses.retrieve(response_id).id == response_id
+        with pytest.raises(BadRequestError) as caught:
+            bob.responses.create(model=MODEL, input="What was said?", previous_response_id=response.id)
+        assert caught.value.code == "previous_response_not_found"
+        assert alice.responses.cancel(background.id).status == "cancelled"
+
+
+def test_what_is_made_in_the_background_counts_as_one_request_at_the_same_time(service: Service) -> None:
+    service.callers.configure((api_key("alice", concurrent_requests=1),), None)
+    service.engine.never_ends(service.tokens(" word")[0])
+    with client_of(service, "alice") as alice:
+        response = alice.responses.create(model=MODEL, input="Hello", background=True)
+        with pytest.raises(RateLimitError, match="1 of 1 at once"):
+            alice.responses.create(model=MODEL, input="Hello")
+        alice.responses.cancel(response.id)
+        service.says("Hi")
+        assert alice.responses.create(model=MODEL, input="Hello").output_text == "Hi"
+
+
+def test_the_service_s_limit_of_time_holds_in_the_background(service: Service) -> None:
+    service.callers.configure((), 0.1)
+    service.engine.never_ends(service.tokens(" word")[0])
+    response = wait_for_end(service, create(service, background=True).id)
+    assert response.status == "failed"
+    assert response.error is not None
+    assert "requestTimeoutSeconds" in response.error.message
+    service.engine.wait_until_idle()
+
+
+def api_key(name: str, **settings: Any) -> ApiKey:
+    return ApiKey(name=name, sha256=hashlib.sha256(name.encode()).hexdigest(), **settings)
+
+
+@contextmanager
+def client_of(service: Service, secret: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{service.url}/v1", api_key=secret, max_retries=0, timeout=10) as openai:
+        yield openai

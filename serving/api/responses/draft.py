@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 from serving.api.errors import to_api_error
+from serving.api.logprobs import TokenBytes, TokenLogprob, chat_logprobs
 from serving.api.responses.protocol import ResponseRequest
 from serving.api.responses.resource import (
     IncompleteDetails,
@@ -31,9 +32,19 @@ from serving.text.generator import TextChunk
 class Draft:
     """Grows by the chunks of its text. `temperature` and `top_p` are what the request is answered with."""
 
-    def __init__(self, request: ResponseRequest, *, prompt_tokens: int, temperature: float, top_p: float) -> None:
+    def __init__(
+        self,
+        request: ResponseRequest,
+        *,
+        prompt_tokens: int,
+        temperature: float,
+        top_p: float,
+        token_bytes: TokenBytes,
+    ) -> None:
         self._prompt_tokens = prompt_tokens
+        self._token_bytes = token_bytes
         self._text = ""
+        self._logprobs: list[TokenLogprob] = []
         self._last: TextChunk | None = None
         self._item_id = f"msg_{uuid.uuid4().hex}"
         self._sequence_number = 0
@@ -53,6 +64,9 @@ class Draft:
             safety_identifier=request.safety_identifier,
             store=request.store is not False,
             temperature=temperature,
+            top_logprobs=request.top_logprobs or 0,
+            frequency_penalty=request.frequency_penalty or 0.0,
+            presence_penalty=request.presence_penalty or 0.0,
             tool_choice="none" if request.tool_choice == "none" else "auto",
             top_p=top_p,
             user=request.user,
@@ -74,6 +88,7 @@ class Draft:
 
     def add(self, chunk: TextChunk) -> None:
         self._text += chunk.text
+        self._logprobs += self._logprobs_of(chunk)
         self._last = chunk
 
     def waiting(self) -> Response:
@@ -127,20 +142,25 @@ class Draft:
             type="response.content_part.added",
             sequence_number=self._next(),
             item_id=self._item_id,
-            part=OutputText(text=""),
+            part=OutputText(text="", logprobs=[]),
         )
 
-    def delta(self, text: str) -> NamedEvent:
-        return TextDelta(sequence_number=self._next(), item_id=self._item_id, delta=text)
+    def delta(self, chunk: TextChunk) -> NamedEvent:
+        return TextDelta(
+            sequence_number=self._next(),
+            item_id=self._item_id,
+            delta=chunk.text,
+            logprobs=self._logprobs_of(chunk),
+        )
 
     def closing(self, response: Response) -> Iterator[NamedEvent]:
         """The events after the last text; `response` is the finished one."""
-        yield TextDone(sequence_number=self._next(), item_id=self._item_id, text=self._text)
+        yield TextDone(sequence_number=self._next(), item_id=self._item_id, text=self._text, logprobs=self._logprobs)
         yield PartEvent(
             type="response.content_part.done",
             sequence_number=self._next(),
             item_id=self._item_id,
-            part=OutputText(text=self._text),
+            part=self._part(),
         )
         yield ItemEvent(type="response.output_item.done", sequence_number=self._next(), item=response.output[0])
         kind = "response.incomplete" if response.status == "incomplete" else "response.completed"
@@ -151,7 +171,13 @@ class Draft:
         return LifecycleEvent(type="response.failed", sequence_number=self._next(), response=response)
 
     def _item(self, status: ItemStatus) -> OutputMessage:
-        return OutputMessage(id=self._item_id, status=status, content=[OutputText(text=self._text)])
+        return OutputMessage(id=self._item_id, status=status, content=[self._part()])
+
+    def _part(self) -> OutputText:
+        return OutputText(text=self._text, logprobs=self._logprobs)
+
+    def _logprobs_of(self, chunk: TextChunk) -> list[TokenLogprob]:
+        return chat_logprobs(chunk.tokens, self._token_bytes).content
 
     def _next(self) -> int:
         number = self._sequence_number

@@ -51,8 +51,8 @@ class Responses:
                         for event in draft.opening():
                             yield event
                     draft.add(chunk)
-                    if chunk.text:
-                        yield draft.delta(chunk.text)
+                    if chunk.text or chunk.tokens:
+                        yield draft.delta(chunk)
         except Exception as error:
             if not draft.started:
                 raise
@@ -131,13 +131,16 @@ class Responses:
         turns = (*self._earlier_turns(request.previous_response_id), *request.turns())
         instructions = [{"role": "system", "content": request.instructions}] if request.instructions else []
         token_ids = await generation.encode_chat([*instructions, *turns], request.model, param="input")
+        limit = generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input")
         text_request = TextRequest(
             model=request.model,
             prompt_token_ids=tuple(token_ids),
-            max_tokens=generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input"),
+            max_tokens=limit,
             sampling=generation.sampling(request),
             stop=tuple(request.stop or ()),
-            stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos),
+            stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos, others=request.stop_token_ids),
+            min_tokens=generation.min_tokens(request.min_tokens, limit),
+            logprobs=request.logprobs(),
         )
         defaults = generation.sampling_defaults()
         draft = Draft(
@@ -145,6 +148,7 @@ class Responses:
             prompt_tokens=len(token_ids),
             temperature=defaults.temperature if request.temperature is None else request.temperature,
             top_p=defaults.top_p if request.top_p is None else request.top_p,
+            token_bytes=generation.tokenizer.token_bytes,
         )
         return _Prepared(text_request, draft, turns, store=request.store is not False)
 

@@ -9,11 +9,17 @@ from pydantic_core import PydanticCustomError
 
 from serving.api.fields import (
     ApiModel,
+    LogitBias,
     MaxTokens,
     Metadata,
+    MinP,
+    MinTokens,
     NoEffect,
+    Penalty,
+    RepetitionPenalty,
     Seed,
     Stop,
+    StopTokenIds,
     Temperature,
     Text,
     TopK,
@@ -22,10 +28,8 @@ from serving.api.fields import (
 )
 
 _NO_TOOLS = "this service does not call tools yet"
-_NO_PENALTY = "tokens are not penalised yet"
-_NO_LOGPROBS = "log probabilities are not returned yet"
 _NO_SETTING = "the model has no setting for it"
-_LOGPROBS = "message.output_text.logprobs"
+LOGPROBS = "message.output_text.logprobs"
 
 
 def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
@@ -46,19 +50,13 @@ def _message(value: Any) -> Any:  # noqa: ANN401 - before validation a value is 
     return value
 
 
-def _no_logprobs(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
-    if value == _LOGPROBS:
-        raise PydanticCustomError("unsupported_value", "{because}.", {"because": _NO_LOGPROBS})
-    return value
-
-
 class TextPart(ApiModel):
     """A paragraph of a message; output_text is one of an answer that is sent back as a turn."""
 
     type: Literal["input_text", "output_text"]
     text: Text
     annotations: Annotated[list[Any] | None, Unsupported([], because="texts have no annotations")] = None
-    logprobs: Annotated[list[Any] | None, Unsupported([], because=_NO_LOGPROBS)] = None
+    logprobs: Annotated[list[Any] | None, NoEffect] = None
     prompt_cache_breakpoint: Annotated[dict[str, Any] | None, NoEffect] = None
 
 
@@ -92,19 +90,17 @@ Input = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[list[InputItem], Field(min_length=1, fail_fast=True), Tag("<items>")],
     Discriminator(lambda value: "<items>" if isinstance(value, list) else "<text>"),
 ]
-Includable = Annotated[
-    Literal[
-        "code_interpreter_call.outputs",
-        "computer_call_output.output.image_url",
-        "file_search_call.results",
-        "message.input_image.image_url",
-        "reasoning.encrypted_content",
-        "web_search_call.action.sources",
-        "web_search_call.results",
-    ],
-    BeforeValidator(_no_logprobs, json_schema_input_type=str),
+Includable = Literal[
+    "message.output_text.logprobs",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
 ]
-"""Details of items that no answer of this service has: there is nothing of them to be left out."""
+"""All but the first are details of items that no answer of this service has: nothing of them is left out."""
 
 
 class TextOptions(ApiModel):
@@ -164,19 +160,24 @@ class ResponseRequest(ApiModel):
     text: TextOptions | None = None
     tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
     tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
-    top_logprobs: Annotated[int | None, Unsupported(0, because=_NO_LOGPROBS)] = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     top_p: TopP | None = None
     truncation: Annotated[
         str | None, Unsupported("disabled", because="what does not fit into the context is refused, not cut")
     ] = None
     user: Annotated[str | None, NoEffect] = None
     # Of Open Responses, and extensions as in vLLM.
-    frequency_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
-    presence_penalty: Annotated[float | None, Unsupported(0, because=_NO_PENALTY)] = None
-    ignore_eos: bool | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: LogitBias | None = None
     seed: Seed | None = None
     stop: Stop | None = None
     top_k: TopK | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    min_tokens: MinTokens | None = None
+    stop_token_ids: StopTokenIds | None = None
+    ignore_eos: bool | None = None
 
     @field_validator("store")
     @classmethod
@@ -191,6 +192,17 @@ class ResponseRequest(ApiModel):
         if value and info.data.get("background"):
             raise ValueError("an answer that is made in the background is not streamed; ask for it by its id")
         return value
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _only_with_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and LOGPROBS not in (info.data.get("include") or ()):
+            raise ValueError(f'it needs "include": ["{LOGPROBS}"]')
+        return value
+
+    def logprobs(self) -> int | None:
+        """How many of the likeliest tokens are told beside each; None: no log probabilities are."""
+        return (self.top_logprobs or 0) if self.include and LOGPROBS in self.include else None
 
     def turns(self) -> list[dict[str, str]]:
         """The input as messages for the chat template."""

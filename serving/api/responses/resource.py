@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from serving.api.logprobs import TokenLogprob
 from serving.api.sse import NamedEvent
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -16,7 +17,7 @@ class OutputText(BaseModel):
     type: Literal["output_text"] = "output_text"
     text: str
     annotations: list[Any] = []
-    logprobs: list[Any] = []
+    logprobs: list[TokenLogprob]
 
 
 class OutputMessage(BaseModel):
@@ -99,13 +100,13 @@ class Response(BaseModel):
     text: TextSettings = TextSettings()
     tool_choice: Literal["auto", "none"]
     tools: list[Any] = []
-    top_logprobs: int = 0
+    top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"
     usage: ResponseUsage | None = None
     user: str | None
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
+    frequency_penalty: float
+    presence_penalty: float
 
 
 class DeletedResponse(BaseModel):
@@ -150,10 +151,10 @@ class PartEvent(_OfPart, frozen=True):
 class TextDelta(_OfPart, frozen=True):
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     delta: str
-    logprobs: tuple[()] = ()
+    logprobs: list[TokenLogprob]
 
 
 class TextDone(_OfPart, frozen=True):
     type: Literal["response.output_text.done"] = "response.output_text.done"
     text: str
-    logprobs: tuple[()] = ()
+    logprobs: list[TokenLogprob]

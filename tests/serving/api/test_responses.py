@@ -8,7 +8,7 @@ import pytest
 from openai import BadRequestError, NotFoundError, RateLimitError
 from openai.types.responses import Response, ResponseStreamEvent
 
-from serving.engines.protocol import EngineOverloaded, EngineUnavailable
+from serving.engines.protocol import EngineOverloaded, EngineUnavailable, TokenChunk, TokenLogprobs
 from tests.serving.api.service import MAX_CONTEXT, MODEL, Service
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -111,6 +111,40 @@ def test_what_is_asked_for_reaches_the_engine(service: Service) -> None:
     assert (request.sampling.top_k, request.sampling.seed) == (3, 4)
 
 
+def test_penalties_and_vllm_s_parameters_reach_the_engine(service: Service) -> None:
+    asked = {"presence_penalty": 0.5, "min_p": 0.25, "logit_bias": {"5": -100}, "min_tokens": 2, "stop_token_ids": [7]}
+    response = create(service, extra_body=asked)
+    request = service.engine.requests[0]
+    assert (request.sampling.presence_penalty, request.sampling.min_p) == (0.5, 0.25)
+    assert (request.sampling.logit_bias, request.min_tokens) == ({5: -100}, 2)
+    assert 7 in request.stop_token_ids
+    assert response.model_extra is not None
+    assert response.model_extra["presence_penalty"] == 0.5
+
+
+def test_log_probabilities_come_with_the_text_that_they_are_of(service: Service) -> None:
+    likely = [
+        TokenLogprobs(-0.5, ((service.tokens("Hi")[0], -0.5), (service.tokens("Ho")[0], -1.5))),
+        TokenLogprobs(-2),
+    ]
+    tokens = service.tokens("Hi you")
+    service.engine.script = lambda _: [
+        *(TokenChunk((token,), logprobs=(found,)) for token, found in zip(tokens, likely, strict=True)),
+        TokenChunk((), "stop"),
+    ]
+    asked: dict[str, Any] = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    part = strictly(create(service, **asked)).output[0]
+    assert part.type == "message"
+    assert part.content[0].type == "output_text"
+    told = part.content[0].logprobs
+    assert told is not None
+    assert [(token.token, token.logprob) for token in told] == [("Hi", -0.5), (" you", -2)]
+    assert [(top.token, top.logprob) for top in told[0].top_logprobs] == [("Hi", -0.5), ("Ho", -1.5)]
+    assert service.engine.requests[0].logprobs == 2
+    deltas = [event for event in stream(service, **asked) if event.type == "response.output_text.delta"]
+    assert [(event.delta, event.logprobs[0].token) for event in deltas] == [("Hi", "Hi"), (" you", " you")]
+
+
 def test_an_answer_that_was_cut_off_is_incomplete(service: Service) -> None:
     service.says("One two", finish_reason="length")
     response = strictly(create(service, max_output_tokens=2))
@@ -204,10 +238,7 @@ def test_a_request_that_is_turned_away_has_a_status(service: Service, streamed: 
         ("text.verbosity", "low"),
         ("tool_choice", "required"),
         ("tools", [{"type": "web_search"}]),
-        ("top_logprobs", 3),
         ("truncation", "auto"),
-        ("frequency_penalty", 0.5),
-        ("presence_penalty", 0.5),
     ],
     ids=str,
 )
@@ -236,7 +267,8 @@ CALL = {"type": "function_call", "call_id": "call_1", "name": "look_up", "argume
             "input[0]",
             "unsupported_value",
         ),
-        ({"include": ["message.output_text.logprobs"]}, "include[0]", "unsupported_value"),
+        ({"top_logprobs": 3}, "top_logprobs", "invalid_value"),
+        ({"min_tokens": 3, "max_output_tokens": 2}, "min_tokens", "invalid_value"),
         ({"include": ["everything"]}, "include[0]", "invalid_value"),
         ({"max_output_tokens": 0}, "max_output_tokens", "invalid_value"),
         ({"background": True, "store": False}, "store", "invalid_value"),

@@ -185,6 +185,9 @@ def stored(response_id: str, text: str = "") -> StoredResponse:
         "store": True,
         "temperature": 1.0,
         "tool_choice": "auto",
+        "top_logprobs": 0,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0.0,
         "top_p": 1.0,
         "user": None,
     }

@@ -16,17 +16,17 @@ def choices_of(request: TextRequest, n: int | None) -> list[TextRequest]:
     """The request `n` times, once for None.
 
     With a seed the choices have one each that follows from it, so that they differ from each other and not from time
-    to time; the first has the request's own.
+    to time; the first has the request's own. A prompt counts once, however many choices it has.
     """
-    return [request, *(_with_seed_of(request, choice) for choice in range(1, n or 1))]
+    return [request, *(_further(request, choice) for choice in range(1, n or 1))]
 
 
-def _with_seed_of(request: TextRequest, choice: int) -> TextRequest:
-    if request.sampling.seed is None:
-        return request
-    # Seeds are 64-bit integers with a sign; the one after the largest is the smallest.
-    seed = (request.sampling.seed + choice + 2**63) % 2**64 - 2**63
-    return replace(request, sampling=replace(request.sampling, seed=seed))
+def _further(request: TextRequest, choice: int) -> TextRequest:
+    sampling = request.sampling
+    if sampling.seed is not None:
+        # Seeds are 64-bit integers with a sign; the one after the largest is the smallest.
+        sampling = replace(sampling, seed=(sampling.seed + choice + 2**63) % 2**64 - 2**63)
+    return replace(request, sampling=sampling, prompt_is_paid=True)
 
 
 async def generate(generator: TextGenerator, requests: Sequence[TextRequest]) -> AsyncGenerator[tuple[int, TextChunk]]:

@@ -32,6 +32,8 @@ class TextRequest:
     """Tokens before which neither a stop token nor a stop string ends the text."""
     logprobs: int | None = None
     """As in `GenerationRequest`."""
+    prompt_is_paid: bool = False
+    """The caller's usage has this prompt already, since another choice of the same answer begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class TextGenerator:
     async def _observed(self, request: TextRequest, record: GenerationRecord) -> AsyncGenerator[TokenChunk]:
         """The engine's chunks, recorded and charged to the caller."""
         call = current_call()
-        with call.spending(request.model, len(request.prompt_token_ids)) as spending:
+        prompt_tokens = 0 if request.prompt_is_paid else len(request.prompt_token_ids)
+        with call.spending(request.model, prompt_tokens) as spending:
             async with _closing(self._engine.generate(self._engine_request(request))) as chunks:
                 while (chunk := await _next_in_time(chunks, call)) is not None:
                     if not spending.admitted:

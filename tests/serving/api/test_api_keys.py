@@ -189,6 +189,17 @@ def test_a_completion_is_never_cut_but_its_tokens_are_missing_from_the_next_one(
     assert len(service.engine.requests) == 2, "what is refused must not reach the engine"
 
 
+def test_the_prompt_of_several_choices_is_counted_once(service: Service, keys: Callable[..., None]) -> None:
+    keys(key("alice", ALICE))
+    tokens = service.says("Hi there")
+    with client(service, ALICE) as alice:
+        answer = alice.chat.completions.create(**CHAT, n=3)
+        assert answer.usage
+    (line,) = service.http.get("/v1/usage", headers=bearer(ALICE)).json()["data"]
+    assert (line["requests"], line["prompt_tokens"]) == (1, PROMPT_TOKENS)
+    assert line["total_tokens"] == answer.usage.total_tokens == PROMPT_TOKENS + 3 * len(tokens)
+
+
 def test_a_request_that_the_engine_turns_away_costs_no_tokens(service: Service, keys: Callable[..., None]) -> None:
     keys(key("alice", ALICE, tokens_per_minute=100))
     service.engine.says(then=EngineOverloaded("full"))

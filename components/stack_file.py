@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from components.planning.errors import Problem, SpecError
+from components.planning.key_fields import UnreadSecret
 from components.planning.place import Place, shown
 from components.planning.spec import NAMESPACE, RawConfig, namespaced, raw_config
 from components.planning.yaml_text import YamlError, read_yaml
@@ -18,6 +19,8 @@ PROJECT_FILE = "Pulumi.yaml"
 
 _SECURE = "secure"
 
+_API_KEYS = "apiKeys"
+
 
 def stack_file(stack: str) -> str:
     """The file that a stack's config stands in."""
@@ -27,7 +30,8 @@ def stack_file(stack: str) -> str:
 def load_file(folder: Path, stack: str) -> RawConfig:
     """What Pulumi would hand to the program: the values of the stack's file, and defaults of the project's.
 
-    Raises SpecError where Pulumi would refuse a file, and for secrets, which only Pulumi can read.
+    Of an API key that is a secret, no more than that it is there. Raises SpecError where Pulumi would refuse a file,
+    and for other secrets, which only Pulumi can read.
     """
     name = stack_file(stack)
     try:
@@ -35,9 +39,12 @@ def load_file(folder: Path, stack: str) -> RawConfig:
         values = _project_values(folder) | namespaced(config)
     except SpecError as wrong:
         raise SpecError(wrong.problems, name) from None
+    secret_keys = [key for key, value in values.items() if _holds_secret(value)]
+    if _API_KEYS in values:
+        values[_API_KEYS] = _with_unread_keys(values[_API_KEYS])
     if secrets := [_secret(Place(f"{NAMESPACE}{key}")) for key, value in values.items() if _holds_secret(value)]:
         raise SpecError(secrets, name)
-    return raw_config({key: plain_value(value) for key, value in values.items()})
+    return raw_config({key: plain_value(value) for key, value in values.items()}, secret_keys)
 
 
 def plain_value(value: object) -> object:
@@ -113,19 +120,33 @@ def _project_values(folder: Path) -> dict[str, object]:
 
 
 def _holds_secret(value: object) -> bool:
-    """A secret is a map with one text called secure, wherever it stands in a value."""
     if isinstance(value, Mapping):
-        fields = cast("Mapping[object, object]", value)
-        if set(fields) == {_SECURE} and isinstance(fields[_SECURE], str):
-            return True
-        return any(map(_holds_secret, fields.values()))
+        return _is_secret(value) or any(map(_holds_secret, cast("Mapping[object, object]", value).values()))
     return isinstance(value, list) and any(map(_holds_secret, cast("list[object]", value)))
+
+
+def _is_secret(value: object) -> bool:
+    """A secret is a map with one text called secure, wherever it stands in a value."""
+    if not isinstance(value, Mapping):
+        return False
+    fields = cast("Mapping[object, object]", value)
+    return set(fields) == {_SECURE} and isinstance(fields[_SECURE], str)
+
+
+def _with_unread_keys(api_keys: object) -> object:
+    """The list of API keys, with what stands for a secret in place of those that are encrypted."""
+    if not isinstance(api_keys, list):
+        return api_keys
+    return [
+        {**item, "key": UnreadSecret()} if isinstance(item, Mapping) and _is_secret(item.get("key")) else item
+        for item in cast("list[Any]", api_keys)
+    ]
 
 
 def _secret(place: Place) -> Problem:
     return place.problem(
         found="a secret, which make plan cannot read",
-        allowed="values in plain text; nothing in modelyard's config is a secret",
+        allowed="values in plain text; of modelyard's config the key of each of modelyard:apiKeys alone is a secret",
         do="use make preview, or set it again without --secret",
     )
 

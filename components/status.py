@@ -49,7 +49,7 @@ def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
     if all(finding.status == "True" for found in findings.values() for finding in found.values()):
         lines += [f"{name} answers at {workspaces[name]['endpoint']}" for name in findings]
         first = min(findings)
-        lines += ["", "try it:", example(first, workspaces[first]["endpoint"])]
+        lines += ["", "try it:", example(first, workspaces[first]["endpoint"], _needs_key(workspaces[first]))]
     else:
         lines.append(logs(stack))
     sys.stdout.write("\n".join(lines) + "\n")
@@ -87,11 +87,17 @@ def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType
     return lines
 
 
-def example(model: str, endpoint: str) -> str:
+def _needs_key(deployed: Mapping[str, Any]) -> bool:
+    deployments = json.loads(deployed["config"]).get("deployments") or [{}]
+    return bool(deployments[0].get("user_config", {}).get("api_keys"))
+
+
+def example(model: str, endpoint: str, needs_key: bool = False) -> str:
     """A request to copy and paste."""
     question = "Complete the sentence: The capital of France is"
     body = {"model": model, "messages": [{"role": "user", "content": question}], "temperature": 0}
-    return f"curl -s {endpoint}/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+    key = ' -H "Authorization: Bearer $API_KEY"' if needs_key else ""
+    return f"curl -s {endpoint}/chat/completions -H 'Content-Type: application/json'{key} -d '{json.dumps(body)}'"
 
 
 def logs(stack: str) -> str:

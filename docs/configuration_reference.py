@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.planning.config import KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
+from components.planning.config import ApiKeySpec, KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
 from components.planning.local_rules import context_limit
 from presets.catalog import Preset, catalog
 from presets.memory import GIB, stored_bytes
@@ -55,6 +55,7 @@ def reference() -> Iterator[str]:
     yield "YAML files or globs, relative to the stack's file: [KAITO's manifests](coming-from-kaito.md), unchanged."
     yield "## modelyard:region"
     yield "Text, default `eastus`: where nodes are made. Prices and the sizes that are offered follow from it."
+    yield from _model(ApiKeySpec, "modelyard:apiKeys[]")
     yield from _model(KubernetesSpec, "modelyard:kubernetes")
     yield from _model(PricesSpec, "modelyard:prices")
     yield from _model(RaySpec, "modelyard:ray")

@@ -30,6 +30,8 @@ RULES: dict[str, Effect] = {
     "adapters": Effect.IN_PLACE,
     "sampling": Effect.IN_PLACE,
     "maxWaitingRequests": Effect.IN_PLACE,
+    "requestTimeoutSeconds": Effect.IN_PLACE,
+    "apiKeys": Effect.IN_PLACE,
     "loadBalancer": Effect.IN_PLACE,
     "replicas": Effect.REPLICAS,
     "preset": Effect.NEW_REPLICAS,

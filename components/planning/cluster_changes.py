@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from components.planning.api_keys import alike
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
 from components.planning.errors import Problem
 from components.planning.money import per_hour
@@ -56,7 +57,7 @@ def _change(
     after = placed_record(workspace, target, currency)
     by_effect: dict[Effect, list[str]] = {}
     for setting in after:
-        if setting not in _IDENTITY and before.get(setting) != after[setting]:
+        if setting not in _IDENTITY and not alike(before.get(setting), after[setting]):
             by_effect.setdefault(_effect(workspace, setting), []).append(setting)
     if Effect.NEW_NODES in by_effect:
         # What else needs new replicas comes with them, and how the model is divided follows from the nodes.

@@ -51,7 +51,8 @@ def plan_on_nodes(spec: Spec) -> ClusterPlan:
     problems += stock.overbooked()
     if problems:
         raise SpecError(problems, spec.stack_file)
-    ordered = [one for one in found.values() if isinstance(one, PlacedWorkspace)]
+    placed = [one for one in found.values() if isinstance(one, PlacedWorkspace)]
+    ordered = [replace(one, api_keys=spec.api_keys.settings) if one.kind == "inference" else one for one in placed]
     warnings = [warning for one in ordered for warning in workspace_warnings(one, spec)]
     return ClusterPlan(
         workspaces=tuple(ordered),

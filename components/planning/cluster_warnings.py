@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 
+from components.planning.api_keys import key_warnings
 from components.planning.cluster_ignored import ignored_fields, ignored_keys, options_of
+from components.planning.ignored import ignored
+from components.planning.key_fields import MAKE_ONE
 from components.planning.placed import Placed, PlacedWorkspace
 from components.planning.spec import Spec
 from presets.catalog import Preset
@@ -95,7 +98,22 @@ def _of_placement(placed: PlacedWorkspace, model: Placed) -> Iterator[str]:
 
 def stack_warnings(placed: Sequence[PlacedWorkspace], spec: Spec) -> list[str]:
     """Sentences about the whole stack."""
-    return [*ignored_keys(spec), *_of_region(spec), *_quotas(placed, spec)]
+    return [*ignored_keys(spec), *_of_keys(placed, spec), *_of_region(spec), *_quotas(placed, spec)]
+
+
+def _of_keys(placed: Sequence[PlacedWorkspace], spec: Spec) -> Iterator[str]:
+    served = [workspace.name for workspace in placed if workspace.kind == "inference"]
+    keys = spec.api_keys.settings
+    if served and not keys:
+        yield (
+            f"modelyard:apiKeys names no key: who reaches the endpoint of {', '.join(served)} may use it; {MAKE_ONE}"
+        )
+    templates = [workspace.name for workspace in placed if workspace.kind == "template"]
+    if templates and keys:
+        yield f"modelyard:apiKeys does not protect {', '.join(templates)}: a pod template looks after itself"
+    if not served and not templates:
+        yield from ignored({"modelyard:apiKeys": bool(keys)}, "no workspace serves a model")
+    yield from key_warnings(spec.api_keys)
 
 
 def _of_region(spec: Spec) -> Iterator[str]:

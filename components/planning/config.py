@@ -18,6 +18,7 @@ from components.planning.fields import (
     WorkspaceName,
     refusal,
 )
+from components.planning.key_fields import KeyName, KeyText, Sha256
 from presets.engines import EngineName
 from presets.lora import DEFAULT_RANK
 from presets.serve_config import Dtype
@@ -25,6 +26,8 @@ from presets.serve_config import Dtype
 Target = Literal["local", "kubernetes", "aks"]
 
 Port = Annotated[int | None, Field(ge=1024, le=65535), Hint("choose a free port in this range, or leave it out")]
+
+KeyLimit = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
 
 
 class ConfigModel(BaseModel):
@@ -135,6 +138,8 @@ class InferenceConfig(ConfigModel):
     """Changes in place."""
     max_waiting_requests: int | None = Field(default=None, ge=1, le=65536)
     """Requests that wait for their turn in one replica; further ones get HTTP 429. Default 256. Changes in place."""
+    request_timeout_seconds: int | None = Field(default=None, ge=1, le=86400)
+    """After which a request is ended with HTTP 504, waiting included. Default: never. Changes in place."""
 
 
 class DataSource(ConfigModel):
@@ -217,6 +222,29 @@ class WorkspaceSpec(ConfigModel):
     """Ours: an address outside of the cluster; KAITO's annotation kaito.sh/enablelb."""
     ready_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
     """Ours: how long `pulumi up` waits for the workspace to answer before it fails."""
+
+
+class ApiKeySpec(ConfigModel):
+    """Ours: a key that requests need. Without any, whoever reaches the endpoints may use them. Changes in place. Limits
+    are those of one replica."""
+
+    name: KeyName
+    """Whom it is given to; a label of the metrics."""
+    key: KeyText = None
+    """The key itself, as a secret: at least 16 characters, drawn at random. Only its SHA-256 is kept. Either this or
+    sha256."""
+    sha256: Sha256 | None = None
+    """SHA-256 of the key, where the key itself is kept elsewhere."""
+    models: list[str] = []
+    """Workspaces that it may use, and WORKSPACE:ADAPTER for one adapter alone. Empty: all of them."""
+    requests_per_minute: KeyLimit = None
+    """Further ones get HTTP 429."""
+    tokens_per_minute: KeyLimit = None
+    """Of prompts and completions; further requests get HTTP 429."""
+    concurrent_requests: KeyLimit = None
+    """Requests at the same time; further ones get HTTP 429."""
+    admin: bool = False
+    """Whether it may load and unload adapters, and see what every key has used."""
 
 
 class RaySpec(ConfigModel):

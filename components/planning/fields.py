@@ -120,7 +120,7 @@ def _config_is_not_a_config_map(config: object) -> object:
     if isinstance(config, str):
         raise refusal(
             found=f'"{config}", as the name of a ConfigMap',
-            allowed="a map with maxContext, maxSequences, dtype, sampling, maxWaitingRequests",
+            allowed="a map with maxContext, maxSequences, dtype, sampling and the like",
             do="write the settings here: config: {maxContext: 2048}",
         )
     return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
+from components.planning.api_keys import alike
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
 from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config
@@ -30,7 +31,9 @@ _IN_WORDS = {
     "args.engine.threads": "threads",
     "deployment.ray_actor_options.num_cpus": "CPUs",
     "deployment.ray_actor_options.num_gpus": "GPUs",
+    "deployment.user_config.api_keys": "apiKeys",
     "deployment.user_config.max_waiting_requests": "maxWaitingRequests",
+    "deployment.user_config.request_timeout_seconds": "requestTimeoutSeconds",
     "deployment.user_config.sampling.temperature": "sampling.temperature",
     "deployment.user_config.sampling.top_p": "sampling.top_p",
     "deployment.user_config.sampling.top_k": "sampling.top_k",
@@ -84,7 +87,9 @@ def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> st
     if before is None:
         return CREATE
     old, new = dict(_fields(before)), dict(_fields(application_config(workspace)))
-    changed = [path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
+    changed = [
+        path for path in sorted(old.keys() | new.keys()) if not alike(old.get(path, _ABSENT), new.get(path, _ABSENT))
+    ]
     if not changed:
         return NO_CHANGE
     restarts = [path for path in changed if _needs_new_replicas(path)]

@@ -12,7 +12,7 @@ from components.planning.local_warnings import local_stack_warnings, warnings_of
 from components.planning.names import route_prefix
 from components.planning.spec import Spec
 from presets.memory import MemoryNeed
-from presets.serve_config import EngineArgs, SamplingDefaults, ServeArgs, ServiceSettings
+from presets.serve_config import ApiKey, EngineArgs, SamplingDefaults, ServeArgs, ServiceSettings
 
 REPLICA_CPUS = 0.1
 """Logical CPUs of a replica in Ray's books. Threads are what shares the processor; were this 1, a third model on a
@@ -59,7 +59,7 @@ def plan_locally(
         raise SpecError(problems, spec.stack_file)
     ordered = sorted(sized, key=lambda workspace: workspace.spec.name)
     return (
-        tuple(_plan(workspace, machine, code_version) for workspace in ordered),
+        tuple(_plan(workspace, machine, code_version, spec.api_keys.settings) for workspace in ordered),
         (
             *local_stack_warnings(spec),
             *(warning for workspace in ordered for warning in warnings_of(workspace, machine)),
@@ -80,7 +80,7 @@ def _sized(spec: Spec, machine: Machine) -> list[Sized]:
     return sized
 
 
-def _plan(sized: Sized, machine: Machine, code_version: str) -> WorkspacePlan:
+def _plan(sized: Sized, machine: Machine, code_version: str, api_keys: tuple[ApiKey, ...]) -> WorkspacePlan:
     workspace, sizing, inference = sized.spec, sized.sizing, sized.inference
     weights = sized.preset.preset_options.weights or sized.facts.weights_source
     return WorkspacePlan(
@@ -101,7 +101,7 @@ def _plan(sized: Sized, machine: Machine, code_version: str) -> WorkspacePlan:
             ),
             code_version=code_version,
         ),
-        settings=_settings(inference.config),
+        settings=_settings(inference.config, api_keys),
         replicas=sized.replicas,
         num_cpus=REPLICA_CPUS,
         num_gpus=1.0 if machine.gpus else 0.0,
@@ -112,8 +112,12 @@ def _plan(sized: Sized, machine: Machine, code_version: str) -> WorkspacePlan:
     )
 
 
-def _settings(config: InferenceConfig) -> ServiceSettings:
-    sampling = SamplingDefaults.model_validate(config.sampling.model_dump(exclude_none=True))
+def _settings(config: InferenceConfig, api_keys: tuple[ApiKey, ...]) -> ServiceSettings:
+    settings = ServiceSettings(
+        sampling=SamplingDefaults.model_validate(config.sampling.model_dump(exclude_none=True)),
+        request_timeout_seconds=config.request_timeout_seconds,
+        api_keys=api_keys,
+    )
     if config.max_waiting_requests is None:
-        return ServiceSettings(sampling=sampling)
-    return ServiceSettings(sampling=sampling, max_waiting_requests=config.max_waiting_requests)
+        return settings
+    return settings.model_copy(update={"max_waiting_requests": config.max_waiting_requests})

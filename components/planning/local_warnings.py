@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.planning.api_keys import key_warnings
 from components.planning.config import WorkspaceSpec
 from components.planning.ignored import ignored_here
 from components.planning.local_fit import Sized
@@ -66,4 +67,7 @@ def local_stack_warnings(spec: Spec) -> list[str]:
         "modelyard:region": "region" in given,
         "modelyard:prices": "prices" in given,
     }
-    return ignored_here(keys, "this machine is the node, and nobody is paid for it by the hour")
+    return [
+        *ignored_here(keys, "this machine is the node, and nobody is paid for it by the hour"),
+        *key_warnings(spec.api_keys),
+    ]

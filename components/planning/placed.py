@@ -11,6 +11,7 @@ from presets.catalog import Preset
 from presets.node_sizes import NodeSize
 from presets.placement import Placement
 from presets.price import Price
+from presets.serve_config import ApiKey
 from presets.tuning_placement import TuningPlacement
 
 Kind = Literal["inference", "tuning", "template"]
@@ -48,6 +49,8 @@ class PlacedWorkspace:
     reason: str
     """Why these nodes."""
     alternatives: tuple[Alternative, ...] = ()
+    api_keys: tuple[ApiKey, ...] = ()
+    """That its requests need one of; none where it does not serve a preset."""
 
     @property
     def name(self) -> str:

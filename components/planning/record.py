@@ -1,6 +1,7 @@
 """What an update leaves in the state of each workspace, so that the next plan can tell what it changes, money included.
 
-Plain values only, and no secrets: what may hold one, such as a signed URL or a pod's environment, is a digest.
+Plain values only, and no secrets: what may hold one, such as a signed URL or a pod's environment, is a digest; of
+an API key it is the SHA-256.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
         "quantization": config.quantization,
         "sampling": _plain(config.sampling),
         "maxWaitingRequests": config.max_waiting_requests,
+        "requestTimeoutSeconds": config.request_timeout_seconds,
+        "apiKeys": [_plain(key) for key in workspace.api_keys] or None,
         "vllm": _digest(dict(config.vllm)) if config.vllm else None,
         "template": _digest(inference.template),
         "adapters": sorted((_plain(adapter) for adapter in inference.adapters), key=canonical_json),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_snake
 
+from components.planning.api_keys import ApiKeys, read_api_keys
 from components.planning.config import ConfigModel, KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
 from components.planning.errors import Problem, SpecError
 from components.planning.explain import explain
@@ -20,7 +22,7 @@ from presets.catalog import Models
 from presets.nearest import nearest
 from presets.price import PriceFileError, Prices, list_prices
 
-KEYS = ("target", "workspaces", "manifests", "region", "kubernetes", "prices", "ray")
+KEYS = ("target", "workspaces", "manifests", "region", "kubernetes", "prices", "ray", "apiKeys")
 """Keys of the stack's config in the namespace modelyard."""
 
 DEFAULT_REGION = "eastus"
@@ -39,7 +41,10 @@ class RawConfig:
     kubernetes: object = None
     prices: object = None
     ray: object = None
+    api_keys: object = None
     other: tuple[str, ...] = ()
+    secrets: frozenset[str] = frozenset()
+    """Keys whose values Pulumi keeps encrypted."""
 
 
 NAMESPACE = "modelyard:"
@@ -50,10 +55,10 @@ def namespaced(values: Mapping[str, object]) -> dict[str, object]:
     return {key.removeprefix(NAMESPACE): value for key, value in values.items() if key.startswith(NAMESPACE)}
 
 
-def raw_config(values: Mapping[str, object]) -> RawConfig:
-    """A config from its values by key, without the namespace in front of the keys."""
-    known = {key: values[key] for key in KEYS if key in values}
-    return RawConfig(**known, other=tuple(sorted(values.keys() - set(KEYS))))  # pyright: ignore[reportArgumentType]
+def raw_config(values: Mapping[str, object], secrets: Iterable[str] = ()) -> RawConfig:
+    """A config from its values by key, without the namespace in front of the keys. secrets: those kept encrypted."""
+    known: dict[str, Any] = {to_snake(key): values[key] for key in KEYS if key in values}
+    return RawConfig(**known, other=tuple(sorted(values.keys() - set(KEYS))), secrets=frozenset(secrets))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,7 @@ class Spec:
     region: str
     prices: Prices
     models: Models
+    api_keys: ApiKeys
     warnings: tuple[str, ...]
 
 
@@ -113,6 +119,8 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     region = _region(raw.region, problems)
     prices = _prices(raw.prices, region, around, problems)
     ray = _part(raw.ray, RaySpec, "modelyard:ray", problems)
+    names = [place.workspace for place, _ in items]
+    api_keys = read_api_keys(raw.api_keys, names, problems, secret="apiKeys" in raw.secrets)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
     known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
     if raw.target is not None and raw.target not in get_args(Target):
@@ -122,13 +130,14 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
         target=target,
         workspaces=tuple(workspace for _, workspace in known),
         places=tuple(place for place, _ in known),
-        given=frozenset(key for key in KEYS if getattr(raw, key) is not None),
+        given=frozenset(key for key in KEYS if getattr(raw, to_snake(key)) is not None),
         lists_workspaces=raw.workspaces is not None or raw.manifests is not None,
         ray=ray,
         kubernetes=kubernetes,
         region=region,
         prices=prices,
         models=around.models,
+        api_keys=api_keys,
         warnings=manifests.warnings,
     )
     return spec, problems

@@ -40,8 +40,9 @@ class KeyUse:
         self.tokens = self._allowance(self.tokens, settings.tokens_per_minute)
 
     def may_use(self, model: str, workspace: str) -> bool:
-        allowed = self.settings.models
-        return not allowed or workspace in allowed or model in allowed or f"{workspace}:{model}" in allowed
+        """A workspace stands for its model and its adapters, WORKSPACE:ADAPTER for the adapter alone."""
+        allowed, adapter = self.settings.models, model.removeprefix(f"{workspace}:")
+        return not allowed or workspace in allowed or f"{workspace}:{adapter}" in allowed
 
     def begin(self) -> None:
         """A request begins; `end` says when it is over. Raises LimitReached, and then it has not begun."""

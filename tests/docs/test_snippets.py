@@ -108,7 +108,10 @@ config:
 """
 CHANGED = {
     "`inference.config.sampling`": ("inference", {"config": {"sampling": {"temperature": 0}}}),
-    "`inference.config.maxWaitingRequests`": ("inference", {"config": {"maxWaitingRequests": 9}}),
+    "`inference.config.maxWaitingRequests`, `requestTimeoutSeconds`": (
+        "inference",
+        {"config": {"maxWaitingRequests": 9, "requestTimeoutSeconds": 60}},
+    ),
     "`replicas`": ("replicas", 2),
     "`readyTimeoutSeconds`": ("readyTimeoutSeconds", 9),
     "`inference.config.maxContext`, `maxSequences`, `dtype`": ("inference", {"config": {"maxContext": 1024}}),

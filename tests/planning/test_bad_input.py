@@ -14,6 +14,8 @@ from tests.planning.builders import LAPTOP, ONE_GPU, STACK_FILE, chat, plan_of
 WORKSPACE = "modelyard:workspaces[0]"
 CONFIG = f"{WORKSPACE}.inference.config"
 PRESET = f"{WORKSPACE}.inference.preset"
+KEYS = "modelyard:apiKeys"
+GOOD_KEY = "9f86d081884c7d659a2feaa0c55ad015"
 TINY_MACHINE = Machine(cpus=1, memory_bytes=2 * GIB)
 
 TUNING = (
@@ -51,6 +53,54 @@ CASES = [
     Case("workspaces that are text", "workspaces: chat", "modelyard:workspaces", ('"chat"', "a list of workspaces")),
     Case("workspace that is text", "workspaces: [chat]", WORKSPACE, ('"chat"', "a map with name, resource, inference")),
     Case("empty item", "workspaces: [null]", WORKSPACE, ("nothing", "fill it in, or remove it")),
+    # API keys
+    Case("key that is text", f"apiKeys: {GOOD_KEY}", KEYS, ("text", "a list of keys")),
+    Case("keys in a map", f"apiKeys: {{alice: {GOOD_KEY}}}", KEYS, ("a map", '"- "')),
+    Case("key without a name", f"apiKeys: [{GOOD_KEY}]", f"{KEYS}[0]", ("text", "name: team-a")),
+    Case(
+        "name of a key alone", "apiKeys: [{name: a}]", f"{KEYS}[0]", ("neither key nor sha256", "openssl", "--secret")
+    ),
+    Case(
+        "key and hash",
+        f"apiKeys: [{{name: a, key: {GOOD_KEY}, sha256: {'a' * 64}}}]",
+        f"{KEYS}[0]",
+        ("both", "remove one"),
+    ),
+    Case("short key", "apiKeys: [{name: a, key: hunter2}]", f"{KEYS}[0].key", ("7 characters", "16", "openssl rand")),
+    Case(
+        "key with a space", "apiKeys: [{name: a, key: a long secret of words}]", f"{KEYS}[0].key", ("without spaces",)
+    ),
+    Case(
+        "key that is a number", "apiKeys: [{name: a, key: 1234567890123456}]", f"{KEYS}[0].key", ("a number", "quotes")
+    ),
+    Case(
+        "hash that is a key", f"apiKeys: [{{name: a, sha256: {GOOD_KEY}}}]", f"{KEYS}[0].sha256", ("32 ", "sha256sum")
+    ),
+    Case("key of no name", f"apiKeys: [{{name: '', key: {GOOD_KEY}}}]", f"{KEYS}[0].name", ("team-a",)),
+    Case(
+        "no requests",
+        f"apiKeys: [{{name: a, key: {GOOD_KEY}, requestsPerMinute: 0}}]",
+        f"{KEYS}[0].requestsPerMinute",
+        ("at least 1",),
+    ),
+    Case(
+        "key for no workspace",
+        f"{chat()}\napiKeys: [{{name: a, key: {GOOD_KEY}, models: [chat, chta:polite]}}]",
+        f"{KEYS}[0].models[1]",
+        ('"chta:polite"', "write chat:polite"),
+    ),
+    Case(
+        "two keys of one name",
+        f"apiKeys: [{{name: a, key: {GOOD_KEY}}}, {{name: a, sha256: {'a' * 64}}}]",
+        f"{KEYS}[1].name",
+        ("the name of apiKeys[0]",),
+    ),
+    Case(
+        "one key twice",
+        f"apiKeys: [{{name: a, key: {GOOD_KEY}}}, {{name: b, key: {GOOD_KEY}}}]",
+        f"{KEYS}[1]",
+        ("the same key as apiKeys[0]",),
+    ),
     # names
     Case(
         "no name",
@@ -219,6 +269,7 @@ CASES = [
         "too many sequences", chat(config="maxSequences: 5000"), f"{CONFIG}.maxSequences", ("at least 1, at most 1024",)
     ),
     Case("dtype of other people", chat(config="dtype: bf16"), f"{CONFIG}.dtype", ("bfloat16, float16, float32",)),
+    Case("no time", chat(config="requestTimeoutSeconds: 0"), f"{CONFIG}.requestTimeoutSeconds", ("at least 1",)),
     Case("no waiting", chat(config="maxWaitingRequests: 0"), f"{CONFIG}.maxWaitingRequests", ("at least 1",)),
     Case(
         "hot", chat(config="sampling: {temperature: 3}"), f"{CONFIG}.sampling.temperature", ("at least 0, at most 2",)
@@ -285,6 +336,8 @@ def test_bad_input_is_refused_with_its_place_and_a_way_out(case: Case) -> None:
     assert problem.found, "an error says what was found"
     assert problem.allowed, "an error says what would be right"
     assert problem.do, "an error says what to do"
+    for secret in (GOOD_KEY, "hunter2", "a long secret of words", "1234567890123456"):
+        assert secret not in str(refused.value), "an error tells the key to whoever reads the log"
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:

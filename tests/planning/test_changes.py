@@ -26,6 +26,8 @@ def deployed(stack: str, code_version: str = "c0de") -> Mapping[str, Mapping[str
         (chat(), chat(), "no change"),
         (chat(), chat(config="sampling: {temperature: 0}"), "in place: sampling.temperature"),
         (chat(), chat(config="maxWaitingRequests: 9"), "in place: maxWaitingRequests"),
+        (chat(), chat(config="requestTimeoutSeconds: 9"), "in place: requestTimeoutSeconds"),
+        (chat(), f"{chat()}\napiKeys: [{{name: a, sha256: {'a' * 64}}}]", "in place: apiKeys"),
         (chat(), chat("replicas: 2"), "replicas 1 -> 2"),
         (chat("replicas: 2"), chat(), "replicas 2 -> 1"),
         (chat(), chat(config="maxContext: 1024"), "new replicas beside the old ones: maxContext"),

@@ -48,6 +48,7 @@ KEY_MODELS: dict[str, type[BaseModel]] = {
     "kubernetes": config.KubernetesSpec,
     "prices": config.PricesSpec,
     "ray": config.RaySpec,
+    "apiKeys[]": config.ApiKeySpec,
 }
 
 VALUES: dict[type[BaseModel], Json] = {
@@ -84,6 +85,7 @@ VALUES: dict[type[BaseModel], Json] = {
         "quantization": "nf4",
         "vllm": {"enforce-eager": True},
         "maxWaitingRequests": 7,
+        "requestTimeoutSeconds": 60,
     },
     config.SamplingSpec: {"temperature": 0.5, "top_p": 0.5, "top_k": 5, "min_p": 0.5, "repetition_penalty": 1.5},
     config.AdapterSpec: {"strength": "0.5", "rank": 32},
@@ -103,6 +105,16 @@ VALUES: dict[type[BaseModel], Json] = {
     config.KubernetesSpec: {"nodes": "existing"},
     config.ExistingNodes: {"labels": A100 | {"nvidia.com/gpu.count": "4"}, "count": 1, "pricePerHour": 10},
     config.PricesSpec: {"file": "prices.yaml", "regionFactor": 1.5},
+    config.ApiKeySpec: {
+        "name": "bob",
+        "key": "9f86d081884c7d659a2feaa0c55ad015",
+        "sha256": "b" * 64,
+        "models": ["chat"],
+        "requestsPerMinute": 5,
+        "tokensPerMinute": 5,
+        "concurrentRequests": 5,
+        "admin": True,
+    },
     config.RaySpec: {"servePort": 8000, "dashboardPort": 8265, "numCpus": 2},
 }
 """The same for each field of each model but those that are models themselves."""
@@ -135,6 +147,7 @@ MEANWHILE: dict[str, Json] = {
         "workspaces[].tuning.config": {"TrainingArguments": {"per_device_train_batch_size": 4096}},
     },
     "kubernetes.existing": {"kubernetes.existing": [EXISTING]},
+    "apiKeys[]": {"apiKeys": [{"name": "alice", "sha256": "a" * 64}]},
 }
 """What else the stack has while a field at or below a path is set, so that the field can have an effect."""
 

@@ -74,6 +74,8 @@ def prices_refusal(folder: Path, file: str) -> str:
         ("config: {modelyard:a: !!int x}", "a number or a date that cannot be read"),
         (f"config: {{modelyard:a: {'9' * 5000}}}", "a number or a date that cannot be read"),
         ("config:\n  modelyard:target: {secure: 'v1:x'}", "a secret, which make plan cannot read"),
+        ("config:\n  modelyard:apiKeys: {secure: 'v1:x'}", "the key of each of modelyard:apiKeys alone"),
+        ("config:\n  modelyard:apiKeys: [{name: {secure: 'v1:x'}}]", "use make preview"),
         ("config:\n  modelyard:workspaces: [{a: {secure: 'v1:x'}}]", "use make preview"),
         ("a: [", "correct this line, or the one before it"),
     ],

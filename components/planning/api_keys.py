@@ -117,8 +117,8 @@ def key_warnings(keys: ApiKeys) -> Iterator[str]:
     """Sentences about keys that are not kept secret, or cannot be read."""
     if keys.plain:
         yield (
-            f"{KEY}: the key of {', '.join(keys.plain)} stands in the stack's file as it is; {SET_IT}, with the key's "
-            "place in the list, or write its sha256 instead"
+            f"{KEY}: the key of {', '.join(keys.plain)} stands in the stack's file as it is, and in Pulumi's state; "
+            f"{SET_IT}, with the key's place in the list, or write its sha256 instead"
         )
     if keys.unread:
         yield f"{KEY}: the key of {', '.join(keys.unread)} is a secret; only pulumi preview can tell whether it changes"

@@ -135,6 +135,13 @@ class _EngineCollector(Collector):
         yield self._of_model("vllm:num_requests_running", "Sequences that are being generated.", stats.running)
         yield self._of_model("vllm:num_requests_waiting", "Requests that wait for a sequence.", stats.waiting)
         yield self._of_model("vllm:kv_cache_usage_perc", "What part of the KV cache is used; 1 is all of it.", used)
+        asked = CounterMetricFamily(
+            "vllm:prefix_cache_queries", "Tokens of prompts that were looked for in the cache.", labels=_MODEL
+        )
+        asked.add_metric([self._model], stats.prompt_tokens + stats.reused_prompt_tokens)
+        found = CounterMetricFamily("vllm:prefix_cache_hits", "Those that were found in it.", labels=_MODEL)
+        found.add_metric([self._model], stats.reused_prompt_tokens)
+        yield from (asked, found)
         yield GaugeMetricFamily(
             "modelyard_kv_cache_bytes", "Keys and values of running sequences.", stats.kv_cache_bytes
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from serving.api.authentication import Authenticated
 from serving.api.chat.handler import Chat
@@ -59,6 +60,8 @@ def create_app(parts: ApiParts) -> FastAPI:
         description="OpenAI's API for one model, KAITO's /chat, vLLM's /tokenize, and the service's own endpoints.",
         version=VERSION,
         redoc_url=None,
+        # Refuses nothing, which is Authenticated's to do: it is how the page /docs asks for a key.
+        dependencies=[Depends(HTTPBearer(auto_error=False, description="An API key, where there are any."))],
     )
     app.include_router(chat_completions_router(ChatCompletions(generation)))
     app.include_router(completions_router(Completions(generation)))

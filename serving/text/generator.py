@@ -121,13 +121,16 @@ def _text_of(chunk: TokenChunk, answer: AnswerText) -> str:
 
 async def _next_in_time(chunks: AsyncIterator[TokenChunk], call: Call) -> TokenChunk | None:
     """The next chunk, None after the last; raises RequestTimedOut at the call's deadline, with `chunks` ended."""
+    # Around each chunk and not around all: chunks are taken by one task after another.
+    limit = asyncio.timeout_at(call.deadline)
     try:
-        # Around each chunk and not around all: chunks are taken by one task after another.
-        async with asyncio.timeout_at(call.deadline):
+        async with limit:
             return await anext(chunks)
     except StopAsyncIteration:
         return None
     except TimeoutError:
+        if not limit.expired():
+            raise  # the engine's own
         raise RequestTimedOut(
             f"The request was not answered within {call.timeout_seconds:g} s, the limit of this service "
             "(requestTimeoutSeconds), and was ended. Ask for fewer tokens, or come back when fewer others do."

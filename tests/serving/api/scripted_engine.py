@@ -100,7 +100,13 @@ class ScriptedEngine:
 
     def stats(self) -> EngineStats:
         return EngineStats(
-            running=self.running, waiting=3, kv_cache_bytes=1024, kv_cache_capacity_bytes=4096, restarts=2
+            running=self.running,
+            waiting=3,
+            prompt_tokens=30,
+            reused_prompt_tokens=10,
+            kv_cache_bytes=1024,
+            kv_cache_capacity_bytes=4096,
+            restarts=2,
         )
 
     def set_max_waiting(self, requests: int) -> None:

@@ -90,6 +90,11 @@ def test_what_tells_nothing_of_answers_needs_no_key(service: Service, keys: Call
     assert service.http.get(path).status_code == 200
 
 
+def test_the_page_of_the_documentation_can_be_given_a_key(service: Service) -> None:
+    (scheme,) = service.http.get("/openapi.json").json()["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+
+
 def test_the_smoke_prompt_is_answered_without_a_key(service: Service, keys: Callable[..., None]) -> None:
     keys(key("alice", ALICE))
     tokens = service.says(" Paris", finish_reason="length")

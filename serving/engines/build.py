@@ -20,6 +20,7 @@ def build_engine(args: EngineArgs, model_dir: Path, trust_remote_code: bool, nam
     if args.vllm is not None:
         return VllmEngine(
             VllmOptions(
+                model_dir=model_dir,
                 arguments=launch_arguments(args, model_dir, trust_remote_code=trust_remote_code),
                 max_sequences=args.max_sequences,
                 max_adapter_rank=args.vllm.max_adapter_rank if args.vllm.max_adapters else 0,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from serving.engines.protocol import Adapter, AdapterRefused, AdapterUse, RequestFailed
 
 _CONFIG = "adapter_config.json"
@@ -78,20 +80,48 @@ class LoadedAdapters:
         return loaded
 
 
-def check_adapter(adapter: Adapter, max_rank: int) -> None:
+def check_adapter(adapter: Adapter, model_dir: Path, max_rank: int) -> None:
     """Refuse what the files alone show; the rest vLLM says when it loads. `max_rank` 0: none is served."""
     if not max_rank:
         raise AdapterRefused(
             "AdaptersNotEnabled", "the engine was started without room for adapters; list one in the workspace"
         )
     config = _config(adapter)
-    if not (adapter.path / _WEIGHTS).is_file():
-        raise AdapterRefused("AdapterUnreadable", f"{adapter.path / _WEIGHTS} is not there; only safetensors are read")
     if config.get("peft_type") != "LORA":
         raise AdapterRefused("NotLora", f"it is of type {config.get('peft_type')}; LoRA adapters are served")
     rank = max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()])
     if rank > max_rank:
         raise AdapterRefused("RankTooLarge", f"it has rank {rank}, and the engine was started for at most {max_rank}")
+    changed = {layer_of(name) for name in _tensor_names(adapter.path / _WEIGHTS)}
+    unknown = sorted(changed - layers_of_model(model_dir))
+    if unknown:
+        # vLLM would load it, and answer as the base model does.
+        raise AdapterRefused(
+            "UnsupportedModules",
+            f"it changes {len(unknown)} layers that the model has not, {unknown[0]} among them; "
+            "it was made for another model",
+        )
+
+
+def layers_of_model(model_dir: Path) -> frozenset[str]:
+    """The layers of a checkpoint, as `layer_of` names them."""
+    return frozenset(layer_of(name) for file in model_dir.glob("*.safetensors") for name in _tensor_names(file))
+
+
+def layer_of(tensor: str) -> str:
+    """The layer of a tensor of a model or of an adapter, without what stands before the number of its block, which
+    differs between the classes that read the same checkpoint.
+
+    >>> layer_of("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
+    'layers.0.self_attn.q_proj'
+    >>> layer_of("language_model.model.layers.0.self_attn.q_proj.weight")
+    'layers.0.self_attn.q_proj'
+    """
+    layer, _, _ = tensor.partition(".lora_")
+    if layer == tensor:
+        layer, _, _ = tensor.rpartition(".")
+    _, block, inside = layer.rpartition("layers.")
+    return block + inside if block else layer.rpartition(".")[2]
 
 
 def directory_of(adapter: Adapter, copies: Path) -> Path:
@@ -115,6 +145,16 @@ def directory_of(adapter: Adapter, copies: Path) -> Path:
 def remove_copy(loaded: Loaded) -> None:
     if loaded.path != loaded.adapter.path:
         shutil.rmtree(loaded.path, ignore_errors=True)
+
+
+def _tensor_names(file: Path) -> list[str]:
+    try:
+        with safe_open(file, framework="np") as opened:
+            return list(opened.keys())
+    except FileNotFoundError:
+        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; only safetensors are read") from None
+    except (OSError, SafetensorError) as error:
+        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}; fetch it again") from error
 
 
 def _config(adapter: Adapter) -> dict[str, Any]:

@@ -52,6 +52,7 @@ _DIED = "vLLM's processes are gone; the replica is being replaced"
 class VllmOptions:
     """What one vLLM is started with."""
 
+    model_dir: Path
     arguments: Arguments
     """Fields of AsyncEngineArgs."""
     max_sequences: int
@@ -65,7 +66,7 @@ class VllmEngine:
     vLLM does not come back when its processes die: the engine is then failed, and Ray Serve replaces the replica.
     """
 
-    def __init__(self, options: VllmOptions, library: Callable[[Path], Library] = load_library) -> None:
+    def __init__(self, options: VllmOptions, library: Callable[[], Library] = load_library) -> None:
         self._options = options
         self._load_library = library
         self._library: Library | None = None
@@ -78,10 +79,11 @@ class VllmEngine:
         self._serial = itertools.count()
         self._adapters = LoadedAdapters()
         self._adapters_change = asyncio.Lock()
-        self._folder: Path | None = None
+        self._copies: Path | None = None
         self._load = Load(running=0, waiting=0, kv_cache_usage=0.0)
         self._kv_cache_bytes = 0
         self._prompt_tokens = 0
+        self._reused_prompt_tokens = 0
         self._generated_tokens = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -96,7 +98,6 @@ class VllmEngine:
             await self._warm_up(llm)
         except StartupFailure as failure:
             self._health = EngineHealth(status="failed", reason=failure.reason, message=failure.message)
-            self._remove_files()
             raise
         phases = {"load": loaded - begin, "warmup": time.monotonic() - loaded}
         self._health = EngineHealth(status="ready", phases=phases, pid=self._lib.pid(llm))
@@ -105,16 +106,16 @@ class VllmEngine:
         llm = self._admit()
         loaded = self._adapters.for_use(request.adapter)
         params = self._sampling_params(request)
-        # An id that is never used twice: vLLM has one request of an id.
-        request_id = f"{request.id}#{next(self._serial)}"
-        self._in_flight.add(request_id)
+        # an id that is never used twice: of a cancelled request something may still be on its way
+        request = replace(request, id=f"{request.id}#{next(self._serial)}")
+        self._in_flight.add(request.id)
         self._idle.clear()
         if loaded:
             loaded.begin_use()
         try:
-            await self._turns.enter(request.client)
+            await self._turns.enter(request)
             try:
-                async with aclosing(self._chunks(llm, request, request_id, params, loaded)) as chunks:
+                async with aclosing(self._chunks(llm, request, params, loaded)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             finally:
@@ -122,18 +123,20 @@ class VllmEngine:
         finally:
             if loaded:
                 loaded.end_use()
-            self._in_flight.discard(request_id)
+            self._in_flight.discard(request.id)
             if not self._in_flight:
                 self._idle.set()
 
     async def load_adapter(self, adapter: Adapter) -> None:
-        check_adapter(adapter, self._options.max_adapter_rank)
+        await asyncio.to_thread(check_adapter, adapter, self._options.model_dir, self._options.max_adapter_rank)
         async with self._adapters_change:
             known = self._adapters.find(adapter.id)
             if known and known.adapter == adapter:
                 return
             llm = self._running()
-            path = await asyncio.to_thread(directory_of, adapter, self._files)
+            if self._copies is None:
+                self._copies = Path(tempfile.mkdtemp(prefix="modelyard-adapters-"))
+            path = await asyncio.to_thread(directory_of, adapter, self._copies)
             number = self._adapters.next_number()
             request = self._lib.lora_request(f"{adapter.id}#{number}", number, path)
             loaded = Loaded(adapter, request, number, path)
@@ -169,6 +172,7 @@ class VllmEngine:
             # what was sent and not reported yet waits as well
             waiting=len(self._in_flight) - running,
             prompt_tokens=self._prompt_tokens,
+            reused_prompt_tokens=self._reused_prompt_tokens,
             generated_tokens=self._generated_tokens,
             kv_cache_bytes=round(self._load.kv_cache_usage * self._kv_cache_bytes),
             kv_cache_capacity_bytes=self._kv_cache_bytes,
@@ -190,23 +194,17 @@ class VllmEngine:
                 await llm.abort(sorted(self._in_flight))
                 await self._until_idle(_STOP_SECONDS)
             await asyncio.to_thread(llm.shutdown)
-        self._remove_files()
+        if self._copies is not None:
+            shutil.rmtree(self._copies, ignore_errors=True)
 
     @property
     def _lib(self) -> Library:
         assert self._library is not None, "start comes first"
         return self._library
 
-    @property
-    def _files(self) -> Path:
-        """A directory of this engine, there until it stops."""
-        assert self._folder is not None, "start comes first"
-        return self._folder
-
     async def _launch(self) -> RunningLlm:
         """vLLM with its weights loaded. Raises StartupFailure."""
-        self._folder = Path(tempfile.mkdtemp(prefix="modelyard-vllm-"))
-        library = self._library = await asyncio.to_thread(self._load_library, self._folder)
+        library = self._library = await asyncio.to_thread(self._load_library)
         starting = asyncio.create_task(asyncio.to_thread(library.start, self._options.arguments, self._on_load))
         try:
             llm = await asyncio.shield(starting)
@@ -224,13 +222,13 @@ class VllmEngine:
         request = GenerationRequest(id="warm-up", prompt_token_ids=(0,), max_tokens=1)
         try:
             params = self._sampling_params(request)
-            async for _ in self._chunks(llm, request, "warm-up", params, None):
+            async for _ in self._chunks(llm, request, params, None):
                 pass
         except Exception as error:
             self._llm = None
             await asyncio.to_thread(llm.shutdown)
             raise startup_failure(error, self._lib.log_of_start()) from error
-        self._prompt_tokens = self._generated_tokens = 0
+        self._prompt_tokens = self._reused_prompt_tokens = self._generated_tokens = 0
 
     def _admit(self) -> RunningLlm:
         """vLLM, if it takes a request now. Raises EngineUnavailable or EngineOverloaded."""
@@ -256,11 +254,11 @@ class VllmEngine:
             raise RequestFailed(f"vLLM does not take the request: {error}") from error
 
     async def _chunks(
-        self, llm: RunningLlm, request: GenerationRequest, request_id: str, params: object, loaded: Loaded | None
+        self, llm: RunningLlm, request: GenerationRequest, params: object, loaded: Loaded | None
     ) -> AsyncGenerator[TokenChunk, None]:
         """What vLLM makes of a request. Closed early, vLLM's own iterator aborts it."""
         prompt = {"type": "token", "prompt_token_ids": list(request.prompt_token_ids)}
-        outputs = llm.generate(prompt, params, request_id, lora_request=loaded.lora_request if loaded else None)
+        outputs = llm.generate(prompt, params, request.id, lora_request=loaded.lora_request if loaded else None)
         counted = False
         try:
             async with aclosing(outputs):
@@ -269,7 +267,9 @@ class VllmEngine:
                         continue
                     if not counted:
                         counted = True
-                        self._prompt_tokens += len(request.prompt_token_ids)
+                        reused = output.num_cached_tokens or 0
+                        self._prompt_tokens += len(request.prompt_token_ids) - reused
+                        self._reused_prompt_tokens += reused
                     self._generated_tokens += len(output.outputs[0].token_ids)
                     yield chunk_of(output.outputs[0], request)
         except (EngineUnavailable, RequestFailed):
@@ -300,10 +300,6 @@ class VllmEngine:
     async def _until_idle(self, timeout_seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_seconds)
-
-    def _remove_files(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _shut_down(starting: asyncio.Task[RunningLlm]) -> None:

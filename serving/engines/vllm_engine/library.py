@@ -6,9 +6,13 @@ vllm/lora/request.py.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +20,6 @@ from typing import Any, Protocol, cast
 
 from serving.engines.vllm_engine.arguments import Arguments
 from serving.errors import StartupFailure
-
-_LOGGING_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 
 _BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 """Of a number in the cache, by vLLM's name of the type; "auto" is the model's."""
@@ -50,6 +52,8 @@ class OutputLike(Protocol):
     """vllm.outputs.RequestOutput."""
 
     outputs: Sequence[CompletionLike]
+    num_cached_tokens: int | None
+    """Of the prompt, those that were not computed."""
 
 
 class RunningLlm(Protocol):
@@ -106,9 +110,9 @@ class Library(Protocol):
         ...
 
 
-def load_library(folder: Path) -> Library:
-    """vLLM, with `folder` for its logs. Raises StartupFailure where it is not installed or cannot be imported."""
-    library = VllmLibrary(folder)
+def load_library() -> Library:
+    """vLLM. Raises StartupFailure where it is not installed or cannot be imported."""
+    library = VllmLibrary()
     try:
         library.import_all()
     except ModuleNotFoundError as error:
@@ -129,11 +133,11 @@ def load_library(folder: Path) -> Library:
 
 
 class VllmLibrary:
-    """The installed vLLM. `folder` holds what it is told by files and logs to them."""
+    """The installed vLLM."""
 
-    def __init__(self, folder: Path) -> None:
-        self._errors = folder / "errors.log"
-        self._logging = folder / "logging.json"
+    def __init__(self) -> None:
+        self._errors = _log_folder() / "errors.log"
+        self._errors_before = 0
         self._sampling: Any = None
         self._lora: Any = None
         self._dead: Any = None
@@ -146,6 +150,7 @@ class VllmLibrary:
         self._dead = importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError
 
     def start(self, arguments: Arguments, report: Callable[[Load], None]) -> RunningLlm:
+        self._errors_before = self._errors.stat().st_size if self._errors.exists() else 0
         engine_args = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs(**arguments)
         async_llm = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
         return async_llm.from_engine_args(engine_args, stat_loggers=[lambda *_: _LoadLogger(report)])
@@ -184,26 +189,32 @@ class VllmLibrary:
         return processes[0].pid if processes else None
 
     def log_of_start(self) -> str:
-        try:
-            return self._errors.read_text(errors="replace")
-        except OSError:
+        if not self._errors.exists():
             return ""
+        return self._errors.read_bytes()[self._errors_before :].decode(errors="replace")
 
     def _prepare_environment(self) -> None:
         """For the processes that vLLM starts, which read it when they import vllm. What is set already stays."""
+        logging_config = self._errors.with_name("logging.json")
+        logging_config.write_text(json.dumps(_logging_config(self._errors)))
         settings = {
             "HF_HUB_OFFLINE": "1",
             # Nothing is told to anybody of what runs here.
             "VLLM_NO_USAGE_STATS": "1",
             # The engine starts in a thread beside an event loop, and a fork would copy both halfway.
             "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+            "VLLM_LOGGING_CONFIG_PATH": str(logging_config),
         }
         for name, value in settings.items():
             os.environ.setdefault(name, value)
-        # One that is not there any more is that of an engine that this process had before.
-        if not Path(os.environ.get(_LOGGING_CONFIG, "")).is_file():
-            self._logging.write_text(json.dumps(_logging_config(self._errors)))
-            os.environ[_LOGGING_CONFIG] = str(self._logging)
+
+
+@functools.cache
+def _log_folder() -> Path:
+    """This process's, since its environment has one setting for all of its engines."""
+    folder = Path(tempfile.mkdtemp(prefix="modelyard-vllm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class _LoadLogger:

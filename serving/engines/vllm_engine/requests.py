@@ -16,6 +16,8 @@ from serving.engines.protocol import (
 )
 from serving.engines.vllm_engine.library import CompletionLike, LogprobLike
 
+_LARK = "%llguidance"
+
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
@@ -48,10 +50,11 @@ def structured_outputs(grammar: str) -> dict[str, str]:
     """The one field of vLLM's StructuredOutputsParams that says what llguidance's JSON says.
 
     vLLM hands its fields to llguidance by itself and takes no JSON of llguidance's: a schema is its `json`, a Lark
-    grammar its `grammar`. Raises RequestFailed for several grammars that name each other, which it cannot be given.
+    grammar its `grammar`, whose first line tells Lark from GBNF. Raises RequestFailed for several grammars that name
+    each other, which it cannot be given.
 
     >>> structured_outputs('{"grammars": [{"lark_grammar": "start: /[0-9]+/"}]}')
-    {'grammar': 'start: /[0-9]+/'}
+    {'grammar': '%llguidance {}\\nstart: /[0-9]+/'}
     """
     try:
         grammars: list[Mapping[str, Any]] = json.loads(grammar)["grammars"]
@@ -65,7 +68,8 @@ def structured_outputs(grammar: str) -> dict[str, str]:
     if "json_schema" in grammars[0]:
         return {"json": json.dumps(grammars[0]["json_schema"])}
     if "lark_grammar" in grammars[0]:
-        return {"grammar": grammars[0]["lark_grammar"]}
+        rules: str = grammars[0]["lark_grammar"]
+        return {"grammar": rules if rules.lstrip().startswith(_LARK) else f"{_LARK} {{}}\n{rules}"}
     raise RequestFailed(f"the grammar is of a kind that vLLM is not told: {', '.join(sorted(grammars[0]))}")
 
 

@@ -29,6 +29,7 @@ class Completion:
 @dataclass
 class Output:
     outputs: Sequence[CompletionLike]
+    num_cached_tokens: int | None = 1
 
 
 @dataclass

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
+from safetensors.numpy import save_file
 
 from serving.engines.protocol import (
     Adapter,
@@ -26,8 +28,14 @@ from serving.errors import StartupFailure
 from tests.serving.engines.vllm.stand_in import StandIn
 
 SEQUENCES = 2
-OPTIONS = VllmOptions(arguments={"model": "/weights"}, max_sequences=SEQUENCES, max_adapter_rank=8)
 ENDLESS = 10**6
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> VllmOptions:
+    weights = tmp_path_factory.mktemp("weights")
+    save_file({"model.layers.0.self_attn.q_proj.weight": np.zeros((1, 1))}, weights / "model.safetensors")
+    return VllmOptions(model_dir=weights, arguments={}, max_sequences=SEQUENCES, max_adapter_rank=8)
 
 
 @pytest.fixture
@@ -36,8 +44,8 @@ def vllm() -> StandIn:
 
 
 @pytest_asyncio.fixture
-async def engine(vllm: StandIn) -> AsyncIterator[VllmEngine]:
-    engine = VllmEngine(OPTIONS, lambda _: vllm)
+async def engine(options: VllmOptions, vllm: StandIn) -> AsyncIterator[VllmEngine]:
+    engine = VllmEngine(options, lambda: vllm)
     await engine.start()
     yield engine
     await engine.stop()
@@ -55,7 +63,7 @@ async def test_tokens_come_with_the_reason_of_their_end(engine: VllmEngine) -> N
     chunks = [chunk async for chunk in engine.generate(request())]
     assert [chunk.token_ids for chunk in chunks] == [(11,), (12,), (13,), (14,)]
     assert [chunk.finish_reason for chunk in chunks] == [None, None, None, "length"]
-    assert engine.stats().prompt_tokens == 2
+    assert (engine.stats().prompt_tokens, engine.stats().reused_prompt_tokens) == (1, 1)
     assert engine.stats().generated_tokens == 4
     assert engine.stats().kv_cache_capacity_bytes == 1000
 
@@ -139,8 +147,8 @@ async def test_stopping_ends_running_and_waiting_requests(engine: VllmEngine, vl
     assert engine.health().status == "stopped"
 
 
-async def test_where_vllm_is_not_installed_the_failure_says_what_to_do() -> None:
-    engine = VllmEngine(OPTIONS)
+async def test_where_vllm_is_not_installed_the_failure_says_what_to_do(options: VllmOptions) -> None:
+    engine = VllmEngine(options)
     if _vllm_is_installed():
         pytest.skip("vllm is installed here")
     with pytest.raises(StartupFailure, match=r"EngineNotInstalled.*engine: transformers"):
@@ -154,22 +162,23 @@ def _vllm_is_installed() -> bool:
     return importlib.util.find_spec("vllm") is not None
 
 
-async def test_a_failed_start_names_the_cause_from_the_log_of_vllms_processes() -> None:
+async def test_a_failed_start_names_the_cause_from_the_log_of_vllms_processes(options: VllmOptions) -> None:
     vllm = StandIn(
         fails_with=RuntimeError("Engine core initialization failed. See root cause above."),
         log="ERROR EngineCore failed to start.\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.\n",
     )
-    engine = VllmEngine(OPTIONS, lambda _: vllm)
+    engine = VllmEngine(options, lambda: vllm)
     with pytest.raises(StartupFailure, match=r"OutOfMemory.*Tried to allocate 2 GiB"):
         await engine.start()
     assert engine.health().reason == "OutOfMemory"
 
 
-def write_adapter(directory: Path, **config: Any) -> Path:
+def write_adapter(directory: Path, layer: str = "self_attn.q_proj", **config: Any) -> Path:
     directory.mkdir()
     given = {"peft_type": "LORA", "r": 4, "lora_alpha": 16, "target_modules": ["q_proj"], **config}
     (directory / "adapter_config.json").write_text(json.dumps(given))
-    (directory / "adapter_model.safetensors").write_bytes(b"weights")
+    tensors = {f"base_model.model.model.layers.0.{layer}.lora_{matrix}.weight": np.ones((1, 1)) for matrix in "AB"}
+    save_file(tensors, directory / "adapter_model.safetensors")
     return directory
 
 
@@ -181,7 +190,8 @@ async def test_a_strength_is_a_factor_of_alpha_and_the_weights_are_the_adapters_
     [directory] = vllm.llm.adapters.values()
     config = json.loads((directory / "adapter_config.json").read_text())
     assert (config["lora_alpha"], config["alpha_pattern"]) == (8, {"q_proj": 4})
-    assert (directory / "adapter_model.safetensors").read_bytes() == b"weights"
+    weights = "adapter_model.safetensors"
+    assert (directory / weights).read_bytes() == (path / weights).read_bytes()
     assert json.loads((path / "adapter_config.json").read_text())["lora_alpha"] == 16, "the adapter itself was changed"
     await engine.unload_adapter("pirate")
     assert not directory.exists()
@@ -227,6 +237,7 @@ async def test_an_adapter_in_use_is_unloaded_after_its_requests(
         ({"rank_pattern": {"q_proj": 32}}, "RankTooLarge"),
         ({"peft_type": "LOHA"}, "NotLora"),
         ({"lora_alpha": None}, "AdapterUnreadable"),
+        ({"layer": "mixer.q_proj"}, r"UnsupportedModules.*layers\.0\.mixer\.q_proj"),
     ],
 )
 async def test_an_adapter_that_does_not_fit_is_refused_with_its_reason(

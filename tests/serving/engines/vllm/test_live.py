@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,8 +263,14 @@ async def test_an_adapter_that_does_not_fit_is_refused_and_the_engine_goes_on(
     alien.mkdir()
     (alien / "adapter_config.json").write_bytes((adapter_dir / "adapter_config.json").read_bytes())
     _rename_layers(adapter_dir / "adapter_model.safetensors", alien / "adapter_model.safetensors")
-    with pytest.raises(AdapterRefused, match="AdapterUnsupported"):
+    with pytest.raises(AdapterRefused, match="UnsupportedModules"):
         await engine.load_adapter(Adapter(id="alien", path=alien))
+    dora = tmp_path / "dora"
+    shutil.copytree(adapter_dir, dora)
+    config = json.loads((dora / "adapter_config.json").read_text())
+    (dora / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    with pytest.raises(AdapterRefused, match=r"AdapterUnsupported.*DoRA"):
+        await engine.load_adapter(Adapter(id="dora", path=dora))
     assert len(tokens_of(await answer(engine, request("still", 4)))) == 4
 
 

@@ -74,7 +74,7 @@ def test_what_a_request_asks_for_is_what_vllm_is_told(fields: dict[str, Any], to
     ("grammar", "told"),
     [
         ({"json_schema": {"type": "object"}}, {"json": '{"type": "object"}'}),
-        ({"lark_grammar": "start: /a+/"}, {"grammar": "start: /a+/"}),
+        ({"lark_grammar": "start: /a+/"}, {"grammar": "%llguidance {}\nstart: /a+/"}),
     ],
 )
 def test_a_grammar_is_told_in_the_field_that_vllm_hands_to_llguidance(grammar: Any, told: dict[str, str]) -> None:

@@ -23,14 +23,17 @@ class GrammarRefused(Exception):
 
 
 def json_of(schema: Mapping[str, Any] | bool) -> str:
-    """The expression of a Lark rule for the JSON values that `schema` describes.
+    """The expression of a Lark rule for the JSON values that `schema` describes. Raises GrammarRefused.
 
     >>> json_of({"type": "null"})
     '%json {"type": "null", "x-guidance": {"whitespace_pattern": "[ \\\\\\\\n\\\\\\\\r\\\\\\\\t]{1,40}"}}'
     """
     described = {"allOf": [schema]} if isinstance(schema, bool) else schema
     # ours goes last: a caller's own options could switch the refusal of unknown keywords off
-    return f"%json {json.dumps({**described, 'x-guidance': {'whitespace_pattern': _WHITESPACE}})}"
+    try:
+        return f"%json {json.dumps({**described, 'x-guidance': {'whitespace_pattern': _WHITESPACE}})}"
+    except RecursionError:
+        raise GrammarRefused("the schema is nested too deeply") from None
 
 
 def literal(text: str) -> str:

@@ -1,0 +1,140 @@
+"""Qwen3-Coder's format: `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`.
+
+Values stand there as they are, so that only the function's schema tells a text from a number. A call is told when it
+is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serving.grammars import GrammarRefused, json_of, literal
+from serving.tools.format import CallArguments, CallStarted, Function, Piece
+from serving.tools.ids import openai_call_id
+from serving.tools.marks import lead, mark
+from serving.tools.parsing import CallParser
+
+_OPEN = "<tool_call>"
+_CLOSE = "</tool_call>"
+_END = "</function>"
+_FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*)", re.DOTALL)
+_PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
+_PYTHON = {"True": True, "False": False, "None": None}
+
+
+class Qwen3Coder:
+    markers = (_OPEN, _CLOSE)
+
+    def parser(self, functions: Sequence[Function]) -> CallParser:
+        return _Parser(functions)
+
+    def calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
+        more = f' ("\\n" {mark(_OPEN, marks)} call)*' if many else ""
+        return f"calls: {mark(_OPEN, marks)} call{more}\n{_call(functions, marks)}"
+
+    def text_or_calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
+        opening, rules = lead(_OPEN, marks)
+        times = "*" if many else "?"
+        return f"text_or_calls: ({opening} call){times} REST\n{rules}{_call(functions, marks)}"
+
+    def new_id(self) -> str:
+        return openai_call_id()
+
+
+def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
+    bodies = " | ".join(f"body_{number}" for number in range(len(functions)))
+    rules = [f'call: "\\n" ({bodies}) {literal(_END)} "\\n" {mark(_CLOSE, marks)}']
+    for number, function in enumerate(functions):
+        parameters = function.parameters
+        if indirect := parameters.keys() & {"$ref", "allOf", "anyOf", "oneOf"}:
+            raise GrammarRefused(
+                f"the parameters of {function.name} have '{min(indirect)}' at their top, but this model writes each "
+                "parameter by itself; list them in 'properties'"
+            )
+        parts = [literal(f"<function={function.name}>\n")]
+        for position, (name, schema) in enumerate(parameters.get("properties", {}).items()):
+            rule = f"value_{number}_{position}"
+            optional = "" if name in parameters.get("required", ()) else "?"
+            parts.append(f"({literal(f'<parameter={name}>{chr(10)}')} {rule}){optional}")
+            rules.append(_value(rule, schema, parameters))
+        rules.append(f"body_{number}: {' '.join(parts)}")
+    return "\n".join(rules) + "\n"
+
+
+def _value(rule: str, schema: Any, parameters: Mapping[str, Any]) -> str:  # noqa: ANN401 - a schema may be a boolean
+    """The rule of a value and of the tag after it."""
+    end = "\n</parameter>\n"
+    if not _is_text(schema):
+        definitions = {key: parameters[key] for key in ("$defs", "definitions") if key in parameters}
+        described = schema if isinstance(schema, bool) else {**definitions, **schema}
+        return f"{rule}: {json_of(described)} {literal(end)}"
+    texts = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if texts is not None:
+        return f"{rule}: ({' | '.join(literal(str(text)) for text in texts)}) {literal(end)}"
+    if limits := schema.keys() & {"pattern", "format", "minLength", "maxLength"}:
+        raise GrammarRefused(f"this model's format cannot hold a text to '{min(limits)}'; leave it out of the schema")
+    return f"{rule}[lazy]: /(?s:.*)\\n<\\/parameter>\\n/"
+
+
+def _is_text(schema: Any) -> bool:  # noqa: ANN401 - a schema may be a boolean
+    """Whether a value is taken as it is: the schema has texts, and at most null beside them."""
+    if not isinstance(schema, dict):
+        return False
+    if isinstance(choices := schema.get("anyOf"), list):
+        return any(_is_text(choice) for choice in choices) and all(
+            _is_text(choice) or choice == {"type": "null"} for choice in choices
+        )
+    kinds = schema.get("type")
+    return "string" in kinds if isinstance(kinds, list) else kinds == "string"
+
+
+def _read(text: str, schema: Any) -> Any:  # noqa: ANN401 - a JSON value
+    if _is_text(schema):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _PYTHON.get(text, text)
+
+
+class _Parser(CallParser):
+    marker = _OPEN
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        super().__init__(functions)
+        self._properties = {function.name: function.parameters.get("properties", {}) for function in functions}
+
+    def after_marker(self, ended: bool) -> bool:
+        end = self.buffer.find(_END)
+        if end < 0 and not ended:
+            return False
+        call = [] if end < 0 else self._call(self.buffer[:end])
+        if call:
+            self.buffer = self.buffer[end + len(_END) :]
+            self.whole(call)
+            self.state = self._close
+        else:
+            self.say(_OPEN)
+            self.state = self.text
+        return True
+
+    def _call(self, block: str) -> list[Piece]:
+        """The call of a block that ends before `</function>`; empty if it is none."""
+        found = _FUNCTION.fullmatch(block)
+        if not found or found[1] not in self.names:
+            return []
+        name, rest = found[1], found[2].strip()
+        arguments: dict[str, Any] = {}
+        while parameter := _PARAMETER.match(rest):
+            arguments[parameter[1]] = _read(parameter[2], self._properties[name].get(parameter[1]))
+            rest = rest[parameter.end() :]
+        return [] if rest else [CallStarted(name), CallArguments(json.dumps(arguments, ensure_ascii=False))]
+
+    def _close(self, ended: bool) -> bool:
+        if self.skip(_CLOSE, ended) is None:
+            return False
+        self.state = self.text
+        return True

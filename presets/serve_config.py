@@ -78,6 +78,10 @@ class ServeArgs(ServeConfigModel):
     weights: str
     """A weights source, in the grammar of presets.weights_source."""
     trust_remote_code: bool = False
+    tool_parser: str | None = None
+    """Name of the format in which the model writes tool calls, as vLLM calls its parsers; None: it calls none."""
+    reasoning_parser: str | None = None
+    """Name of the format in which the model thinks before it answers, as vLLM calls its parsers."""
     engine: EngineArgs
     code_version: str
     """Digest of the serving code, so that new code replaces the replicas."""

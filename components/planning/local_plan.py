@@ -93,6 +93,8 @@ def _plan(sized: Sized, machine: Machine, code_version: str, api_keys: tuple[Api
             workspace=workspace.name,
             preset=sized.preset.name,
             weights=weights,
+            tool_parser=sized.facts.parsers.tool or None,
+            reasoning_parser=sized.facts.parsers.reasoning or None,
             engine=EngineArgs(
                 dtype=inference.config.dtype or DEFAULT_DTYPE,
                 max_context=sizing.max_context,

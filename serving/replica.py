@@ -22,7 +22,9 @@ from serving.errors import StartupFailure
 from serving.loopback import keep_to_loopback
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
+from serving.text.reasoning import REASONING_FORMATS
 from serving.text.tokenizer import ModelTokenizer, load_tokenizer
+from serving.tools.formats import TOOL_FORMATS
 from serving.weights import ResolvedWeights, ensure
 
 _log = logging.getLogger("ray.serve")
@@ -65,6 +67,8 @@ class ModelServer:
             max_context=args.engine.max_context,
             sampling_defaults=lambda: self._settings.sampling,
             fingerprint=f"modelyard-{args.code_version}",
+            tools=TOOL_FORMATS.get(args.tool_parser or ""),
+            reasoning=REASONING_FORMATS.get(args.reasoning_parser or ""),
         )
         status = Status(
             engine=self._engine,

@@ -7,14 +7,24 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from presets.serve_config import SamplingDefaults
 from serving.api.errors import ContextLengthExceeded, InvalidRequest
 from serving.api.models.handler import Models
 from serving.api.sampling import SamplingChoice, refuse_unknown_tokens, sampling_of
 from serving.engines.protocol import Sampling
+from serving.grammars import GrammarRefused
 from serving.text.generator import TextGenerator
-from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, TextTooLong, Tokenizer
+from serving.text.reasoning import ReasoningFormat
+from serving.text.tokenizer import (
+    ChatTemplateMissing,
+    ChatTemplateRefused,
+    TextTooLong,
+    Tokenizer,
+    ToolsNotInTemplate,
+)
+from serving.tools.format import ToolFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +39,10 @@ class Generation:
     sampling_defaults: Callable[[], SamplingDefaults]
     """Asked with every request, since the defaults change in place."""
     fingerprint: str
+    tools: ToolFormat | None = None
+    """How the model writes calls; None: it calls no tools here."""
+    reasoning: ReasoningFormat | None = None
+    """How the model thinks before it answers; None: all of its text is the answer."""
 
     def sampling(self, request: SamplingChoice) -> Sampling:
         """Raises InvalidRequest."""
@@ -48,26 +62,45 @@ class Generation:
 
     async def encode_chat(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         model: str,
         *,
         param: str = "messages",
         generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """The prompt of a conversation, which is in the parameter `param`.
+        """The prompt of a conversation, which is in the parameter `param`; tools and settings: as for the tokenizer.
 
-        Raises InvalidRequest if the model's chat template cannot make one.
+        Raises InvalidRequest if the model's chat template cannot make one, or does not have a setting.
         """
+        if unknown := [name for name in settings or {} if not self.tokenizer.template_takes(name)]:
+            raise InvalidRequest(
+                f"The chat template of '{model}' has no setting '{unknown[0]}'.",
+                param="chat_template_kwargs",
+                code="invalid_value",
+            )
         try:
             with self._refusing_too_long(param):
                 return await self.tokenizer.encode_chat(
-                    messages, generation_prompt=generation_prompt, at_most=self.max_context
+                    messages,
+                    generation_prompt=generation_prompt,
+                    at_most=self.max_context,
+                    tools=tools,
+                    settings=settings,
                 )
         except ChatTemplateMissing as error:
             raise InvalidRequest(
                 f"The model '{model}' has no chat template, so it cannot chat; use /v1/completions.",
                 param=param,
                 code="chat_template_missing",
+            ) from error
+        except ToolsNotInTemplate as error:
+            raise InvalidRequest(
+                f"The chat template of '{model}' takes no tools, so the model would not know of them; use a model that "
+                "was made for tools.",
+                param="tools",
+                code="tools_not_supported",
             ) from error
         except ChatTemplateRefused as error:
             raise InvalidRequest(
@@ -137,6 +170,17 @@ class Generation:
         if asked is not None:
             return asked
         return room if default is None else min(room, default)
+
+
+@contextmanager
+def about(param: str) -> Iterator[None]:
+    """Makes of a grammar that is refused an InvalidRequest about the parameter that asks for it."""
+    try:
+        yield
+    except GrammarRefused as error:
+        raise InvalidRequest(
+            f"Invalid value for '{param}': answers cannot be held to it: {error}.", param=param, code="invalid_schema"
+        ) from error
 
 
 @dataclass(frozen=True)

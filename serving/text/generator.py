@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from serving.callers.call import Call, current_call
 from serving.callers.errors import RequestTimedOut
@@ -34,6 +35,10 @@ class TextRequest:
     """As in `GenerationRequest`."""
     prompt_is_paid: bool = False
     """The caller's usage has this prompt already, since another choice of the same answer begins with it."""
+    grammar: str | None = None
+    """What the text is held to, as GenerationRequest has it."""
+    shown_token_ids: frozenset[int] = frozenset()
+    """Special tokens that are part of the text all the same, since something in it is known by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,8 @@ class TextGenerator:
     async def generate(self, request: TextRequest) -> AsyncGenerator[TextChunk]:
         """Text as it is made, at least one chunk; raises what `Engine.generate` raises, and CallRefused."""
         record = self._metrics.generation(request.model, len(request.prompt_token_ids))
-        answer = AnswerText(
-            self._tokenizer.decode, request.prompt_token_ids, request.stop, min_tokens=request.min_tokens
-        )
+        decode = partial(self._tokenizer.decode, shown=request.shown_token_ids)
+        answer = AnswerText(decode, request.prompt_token_ids, request.stop, min_tokens=request.min_tokens)
         text = ""
         finish_reason: FinishReason | None = None
         async with _closing(self._observed(request, record)) as chunks:
@@ -105,6 +109,7 @@ class TextGenerator:
             stop_token_ids=request.stop_token_ids,
             min_tokens=request.min_tokens,
             logprobs=request.logprobs,
+            grammar=request.grammar,
             client=current_call().client,
         )
 

@@ -8,8 +8,11 @@ costs; AutoTokenizer is the way for models that come without a tokenizer.json.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +46,10 @@ class TextTooLong(Exception):
         super().__init__(f"{characters} characters are at least {fewest_tokens} tokens")
 
 
+class ToolsNotInTemplate(Exception):
+    """The model's chat template leaves tools out, so the model would never know of them."""
+
+
 class Tokenizer(Protocol):
     """What handlers use of a tokenizer."""
 
@@ -60,16 +67,36 @@ class Tokenizer(Protocol):
         ...
 
     async def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True, at_most: int | None = None
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool = True,
+        at_most: int | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Tokens of the conversation and, with generation_prompt, of the opening of the model's turn.
 
-        Raises ChatTemplateMissing, ChatTemplateRefused and TextTooLong.
+        tools: functions that the model may call, as OpenAI's API has them; settings: variables of the chat template.
+        Raises ChatTemplateMissing, ChatTemplateRefused, ToolsNotInTemplate and TextTooLong.
         """
         ...
 
-    def decode(self, token_ids: Sequence[int], *, special_tokens: bool = False) -> str:
-        """Text of the tokens, special ones left out unless asked for; bytes that are no UTF-8 become U+FFFD."""
+    def template_takes(self, setting: str) -> bool:
+        """Whether the chat template has a variable of this name that is not made from the conversation."""
+        ...
+
+    def special_tokens(self, texts: Iterable[str]) -> dict[str, int]:
+        """Ids of those texts that are special tokens, which `decode` leaves out."""
+        ...
+
+    def decode(
+        self, token_ids: Sequence[int], *, special_tokens: bool = False, shown: frozenset[int] = frozenset()
+    ) -> str:
+        """Text of the tokens, special ones left out unless asked for, all or those `shown`.
+
+        Bytes that are no UTF-8 become U+FFFD.
+        """
         ...
 
     def token_texts(self, token_ids: Sequence[int]) -> list[str]:
@@ -105,30 +132,78 @@ class ModelTokenizer:
             return await asyncio.to_thread(self._encode, text, special_tokens)
 
     async def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True, at_most: int | None = None
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool = True,
+        at_most: int | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> list[int]:
+        prompt = self.render_chat(messages, generation_prompt=generation_prompt, tools=tools, settings=settings)
         # Templates write the special tokens themselves.
-        prompt = self.render_chat(messages, generation_prompt=generation_prompt)
         return await self.encode(prompt, special_tokens=False, at_most=at_most)
 
-    def render_chat(self, messages: Sequence[Mapping[str, str]], *, generation_prompt: bool = True) -> str:
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> str:
         """The prompt that the chat template makes of the messages."""
-        import jinja2
-
         template = self.pretrained.chat_template
         # A model may have several, for tools or for retrieval; what is asked for here is the one for conversations.
         if not (template.get("default") if isinstance(template, dict) else template):
             raise ChatTemplateMissing("this model has no chat template")
+        options = {**(settings or {}), "add_generation_prompt": generation_prompt}
+        rendered = self._render(messages, tools, options)
+        if tools and rendered == self._render(messages, (), options):
+            raise ToolsNotInTemplate("this model's chat template takes no tools")
+        return rendered
+
+    def template_takes(self, setting: str) -> bool:
+        template = self.pretrained.chat_template
+        sources = list(template.values()) if isinstance(template, dict) else [template or ""]
+        own = {"messages", *self.pretrained.special_tokens_map}
+        own.update(inspect.signature(self.pretrained.apply_chat_template).parameters)
+        return setting not in own and any(re.search(rf"\b{re.escape(setting)}\b", source) for source in sources)
+
+    def special_tokens(self, texts: Iterable[str]) -> dict[str, int]:
+        return {text: self._special[text] for text in texts if text in self._special}
+
+    @cached_property
+    def _special(self) -> dict[str, int]:
+        added = self._backend.get_added_tokens_decoder()
+        return {token.content: token_id for token_id, token in added.items() if token.special}
+
+    def decode(
+        self, token_ids: Sequence[int], *, special_tokens: bool = False, shown: frozenset[int] = frozenset()
+    ) -> str:
+        if special_tokens or shown.isdisjoint(token_ids):
+            return self._backend.decode(token_ids, skip_special_tokens=not special_tokens)
+        text, begin = "", 0
+        for position, token_id in enumerate(token_ids):
+            if token_id in shown:
+                text += self._backend.decode(token_ids[begin:position], skip_special_tokens=True)
+                text += self._backend.id_to_token(token_id) or ""
+                begin = position + 1
+        return text + self._backend.decode(token_ids[begin:], skip_special_tokens=True)
+
+    def _render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> str:
         try:
             rendered = self.pretrained.apply_chat_template(
-                [dict(message) for message in messages], tokenize=False, add_generation_prompt=generation_prompt
+                [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
+                tokenize=False,
+                **options,
             )
-        except (jinja2.TemplateError, TypeError) as error:
+        except Exception as error:  # a template is a program of the model's makers
             raise ChatTemplateRefused(str(error)) from error
         return str(rendered)
-
-    def decode(self, token_ids: Sequence[int], *, special_tokens: bool = False) -> str:
-        return self._backend.decode(token_ids, skip_special_tokens=not special_tokens)
 
     def token_texts(self, token_ids: Sequence[int]) -> list[str]:
         return [self._backend.id_to_token(token_id) or "" for token_id in token_ids]

@@ -51,8 +51,10 @@ class ToolParser(Protocol):
 class ToolFormat(Protocol):
     """How a family of models writes calls."""
 
-    markers: tuple[str, ...]
-    """Texts that may be special tokens of a tokenizer, which are no part of the text otherwise."""
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Texts that may be special tokens of a tokenizer, which are no part of the text otherwise."""
+        ...
 
     def parser(self, functions: Sequence[Function]) -> ToolParser: ...
 

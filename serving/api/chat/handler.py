@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from serving.api.chat.protocol import ChatRequest, ChatResult, GenerateKwargs
+from serving.api.chat_completions.messages import for_template
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.sampling import SamplingParameters
@@ -67,7 +68,7 @@ class Chat:
                     code="invalid_value",
                 )
             model = self._generation.models.default.id
-            return await self._generation.encode_chat([m.for_template() for m in request.messages], model), "messages"
+            return await self._generation.encode_chat(for_template(request.messages), model), "messages"
         text = (request.prefix or "") + (request.prompt or "")
         return await self._generation.encode(text, param="prompt"), "prompt"
 

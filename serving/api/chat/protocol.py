@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel
 
-from serving.api.chat_completions.protocol import Messages
+from serving.api.chat_completions.messages import Messages
 from serving.api.fields import (
     ApiModel,
     MaxTokens,

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from serving.api.chat_completions.answer import AnswerReader
+from serving.api.chat_completions.dialogue import Dialogue, open_dialogue
 from serving.api.chat_completions.protocol import (
-    AnswerMessage,
     ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
     ChatCompletionRequest,
     ChatDelta,
+    ChatFinishReason,
     ChunkChoice,
 )
 from serving.api.choices import choices_of, collect, generate
 from serving.api.generation import AnswerIdentity, Generation
 from serving.api.logprobs import ChatLogprobs, chat_logprobs
 from serving.api.usage import Usage
-from serving.engines.protocol import FinishReason
 from serving.text.answer_text import TextToken
 from serving.text.generator import TextRequest
 
@@ -31,9 +32,12 @@ class ChatCompletions:
 
     async def create(self, request: ChatCompletionRequest) -> ChatCompletion:
         """The whole answer at once."""
-        prepared = await self._prepare(request)
+        prepared, dialogue = await self._prepare(request)
         identity = AnswerIdentity("chatcmpl")
         choices = await collect(self._generation.generator, prepared)
+        readers = [dialogue.reader() for _ in choices]
+        for reader, choice in zip(readers, choices, strict=True):
+            reader.read(choice.text)
         return ChatCompletion(
             id=identity.id,
             created=identity.created,
@@ -41,55 +45,70 @@ class ChatCompletions:
             choices=[
                 ChatChoice(
                     index=index,
-                    message=AnswerMessage(content=choice.text),
+                    message=reader.message(),
                     logprobs=self._logprobs(request, choice.tokens),
-                    finish_reason=choice.finish_reason,
+                    finish_reason=reader.finish_reason(choice.finish_reason),
                 )
-                for index, choice in enumerate(choices)
+                for index, (choice, reader) in enumerate(zip(choices, readers, strict=True))
             ],
-            usage=Usage.of(len(prepared[0].prompt_token_ids), sum(choice.completion_tokens for choice in choices)),
+            usage=await self._usage(dialogue, sum(choice.completion_tokens for choice in choices), readers),
             system_fingerprint=self._generation.fingerprint,
         )
 
     async def stream(self, request: ChatCompletionRequest) -> AsyncGenerator[ChatCompletionChunk]:
         """The answer as it is made; nothing comes before the engine's first text, so that failures can be statuses."""
-        prepared = await self._prepare(request)
+        prepared, dialogue = await self._prepare(request)
         chunk_of = _ChunkMaker(request, self._generation.fingerprint)
         tokens: dict[int, int] = {}
+        readers = [dialogue.reader() for _ in prepared]
         async with aclosing(generate(self._generation.generator, prepared)) as chunks:
             async for index, chunk in chunks:
+                reader = readers[index]
                 if index not in tokens:
                     yield chunk_of.delta(index, ChatDelta(role="assistant", content=""))
-                if chunk.text or chunk.tokens:
-                    logprobs = self._logprobs(request, chunk.tokens)
-                    yield chunk_of.delta(index, ChatDelta(content=chunk.text), logprobs=logprobs)
+                deltas = reader.push(chunk.text, ended=chunk.finish_reason is not None)
+                if chunk.tokens and not deltas:
+                    # Their text is held back, or is a marker; what is told of them is told now.
+                    deltas = [ChatDelta(content="")]
+                for place, delta in enumerate(deltas):
+                    logprobs = self._logprobs(request, chunk.tokens) if place == 0 else None
+                    yield chunk_of.delta(index, delta, logprobs=logprobs)
                 if chunk.finish_reason:
-                    yield chunk_of.delta(index, ChatDelta(), chunk.finish_reason)
+                    yield chunk_of.delta(index, ChatDelta(), reader.finish_reason(chunk.finish_reason))
                 tokens[index] = chunk.completion_tokens
         if chunk_of.include_usage:
-            yield chunk_of.usage(Usage.of(len(prepared[0].prompt_token_ids), sum(tokens.values())))
+            yield chunk_of.usage(await self._usage(dialogue, sum(tokens.values()), readers))
 
-    async def _prepare(self, request: ChatCompletionRequest) -> list[TextRequest]:
-        """One for each choice."""
+    async def _prepare(self, request: ChatCompletionRequest) -> tuple[list[TextRequest], Dialogue]:
+        """One request for each choice, and what they have in common."""
         generation = self._generation
         generation.models.resolve(request.model)
-        token_ids = await generation.encode_chat([turn.for_template() for turn in request.messages], request.model)
+        dialogue = await open_dialogue(request, generation)
+        token_ids = dialogue.prompt_token_ids
         asked = request.max_completion_tokens or request.max_tokens
         limit = generation.completion_limit(len(token_ids), asked, prompt="messages")
         text_request = TextRequest(
             model=request.model,
-            prompt_token_ids=tuple(token_ids),
+            prompt_token_ids=token_ids,
             max_tokens=limit,
             sampling=generation.sampling(request),
             stop=tuple(request.stop or ()),
             stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos, others=request.stop_token_ids),
             min_tokens=generation.min_tokens(request.min_tokens, limit),
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+            grammar=dialogue.grammar,
+            shown_token_ids=dialogue.shown_token_ids,
         )
-        return choices_of(text_request, request.n)
+        return choices_of(text_request, request.n), dialogue
 
     def _logprobs(self, request: ChatCompletionRequest, tokens: Sequence[TextToken]) -> ChatLogprobs | None:
         return chat_logprobs(tokens, self._generation.tokenizer.token_bytes) if request.logprobs else None
+
+    async def _usage(self, dialogue: Dialogue, completion_tokens: int, readers: Sequence[AnswerReader]) -> Usage:
+        """The thinking is counted without its markers, and again: it is text that was told apart, not tokens."""
+        encode = self._generation.tokenizer.encode
+        thoughts = [len(await encode(reader.thoughts, special_tokens=False)) for reader in readers]
+        return Usage.of(len(dialogue.prompt_token_ids), completion_tokens, sum(thoughts))
 
 
 class _ChunkMaker:
@@ -105,7 +124,7 @@ class _ChunkMaker:
         self,
         index: int,
         delta: ChatDelta,
-        finish_reason: FinishReason | None = None,
+        finish_reason: ChatFinishReason | None = None,
         *,
         logprobs: ChatLogprobs | None = None,
     ) -> ChatCompletionChunk:

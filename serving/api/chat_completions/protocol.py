@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
+from serving.api.chat_completions.messages import Messages
+from serving.api.chat_completions.tools import AnswerCall, CallDelta, ToolChoice, Tools
 from serving.api.fields import (
     ApiModel,
     Choices,
@@ -23,68 +24,18 @@ from serving.api.fields import (
     StopTokenIds,
     StreamOptions,
     Temperature,
-    Text,
     TopK,
     TopP,
     Unsupported,
     stream_options_of_a_stream,
 )
 from serving.api.logprobs import ChatLogprobs
+from serving.api.response_format import ResponseFormat
 from serving.api.usage import Usage
 from serving.engines.protocol import FinishReason
 
-_NO_TOOLS = "this service does not call tools yet"
+_OLD_CALLS = "functions are deprecated; send tools and tool_choice"
 _NO_AUDIO = "the model reads and writes text only"
-
-
-def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
-    if isinstance(value, dict) and isinstance(kind := value.get("type"), str) and kind != "text":
-        raise PydanticCustomError(
-            "unsupported_value", "the model reads text only, found a part of type '{kind}'.", {"kind": kind}
-        )
-    return value
-
-
-def _known_role(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
-    if value in ("tool", "function"):
-        raise PydanticCustomError("unsupported_value", "{because}.", {"because": _NO_TOOLS})
-    return value
-
-
-class TextPart(ApiModel):
-    type: Literal["text"]
-    text: Text
-
-
-Content = Annotated[
-    Annotated[Text, Tag("<text>")]
-    | Annotated[list[Annotated[TextPart, BeforeValidator(_text_part)]], Field(fail_fast=True), Tag("<parts>")],
-    Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<text>"),
-]
-
-
-class ChatMessage(ApiModel):
-    """One turn. `name` is handed to the chat template, which most models' templates ignore."""
-
-    role: Annotated[Literal["system", "developer", "user", "assistant"], BeforeValidator(_known_role)]
-    content: Content
-    name: Text | None = None
-    # What an answer of this service, sent back as a turn, carries besides its text.
-    refusal: Annotated[str | None, Unsupported(because="a refusal is text like any other")] = None
-    annotations: Annotated[list[Any] | None, Unsupported([], because="answers have no annotations")] = None
-    audio: Annotated[dict[str, Any] | None, Unsupported(because=_NO_AUDIO)] = None
-    function_call: Annotated[dict[str, Any] | None, Unsupported(because=_NO_TOOLS)] = None
-    tool_calls: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
-
-    def for_template(self) -> dict[str, str]:
-        """The message as chat templates take it: they know no developers, and the text is one string."""
-        # Joined with a line break, as vLLM does it: to their senders parts are paragraphs, not halves of words.
-        content = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-        message = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        return message if self.name is None else {**message, "name": self.name}
-
-
-Messages = Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
 
 
 class ChatCompletionRequest(ApiModel):
@@ -93,8 +44,8 @@ class ChatCompletionRequest(ApiModel):
     """The workspace's name."""
     audio: Annotated[dict[str, Any] | None, Unsupported(because=_NO_AUDIO)] = None
     frequency_penalty: Penalty | None = None
-    function_call: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
-    functions: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
+    function_call: Annotated[str | None, Unsupported("none", "auto", because=_OLD_CALLS)] = None
+    functions: Annotated[list[Any] | None, Unsupported([], because=_OLD_CALLS)] = None
     logit_bias: LogitBias | None = None
     logprobs: bool | None = None
     max_completion_tokens: MaxTokens | None = None
@@ -105,16 +56,16 @@ class ChatCompletionRequest(ApiModel):
     modalities: Annotated[list[str] | None, Unsupported(["text"], because=_NO_AUDIO)] = None
     moderation: Annotated[dict[str, Any] | None, Unsupported(because="there is no moderation model")] = None
     n: Choices | None = None
-    parallel_tool_calls: Annotated[bool | None, NoEffect] = None
+    parallel_tool_calls: bool | None = None
+    """False: at most one call an answer."""
     prediction: Annotated[dict[str, Any] | None, Unsupported(because="there are no predicted outputs")] = None
     presence_penalty: Penalty | None = None
     prompt_cache_key: Annotated[str | None, NoEffect] = None
     prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
     prompt_cache_retention: Annotated[str | None, NoEffect] = None
-    reasoning_effort: Annotated[str | None, Unsupported("none", because="the model has no setting for it")] = None
-    response_format: Annotated[
-        dict[str, Any] | None, Unsupported({"type": "text"}, because="answers are not held to a format yet")
-    ] = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    """Works as far as the model's chat template has a setting for it."""
+    response_format: ResponseFormat | None = None
     safety_identifier: Annotated[str | None, NoEffect] = None
     seed: Seed | None = None
     service_tier: Annotated[str | None, Unsupported("auto", "default", because="there is one tier")] = None
@@ -124,13 +75,16 @@ class ChatCompletionRequest(ApiModel):
     stream_options: StreamOptions | None = None
     temperature: Temperature | None = None
     """None: the workspace's default."""
-    tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
-    tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
+    tool_choice: ToolChoice | None = None
+    """None: as the model decides."""
+    tools: Tools | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     top_p: TopP | None = None
     user: Annotated[str | None, NoEffect] = None
     verbosity: Annotated[str | None, Unsupported("medium", because="the model has no setting for it")] = None
     web_search_options: Annotated[dict[str, Any] | None, Unsupported(because="there is no web search")] = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Extension, as in vLLM: variables of the model's chat template, such as Qwen's enable_thinking."""
     top_k: TopK | None = None
     min_p: MinP | None = None
     repetition_penalty: RepetitionPenalty | None = None
@@ -160,18 +114,34 @@ class ChatCompletionRequest(ApiModel):
         return value
 
 
+ChatFinishReason = FinishReason | Literal["tool_calls"]
+
+
 class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    """None: calls instead."""
     refusal: None = None
     annotations: list[Any] = []
+    tool_calls: list[AnswerCall] | None = None
+    reasoning_content: str | None = None
+    """Extension, as in vLLM and DeepSeek's API: what the model thought before it answered."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As OpenAI has it: a message without calls has no field for them."""
+        return {
+            name: value
+            for name, value in serialize(self).items()
+            if value is not None or name not in ("tool_calls", "reasoning_content")
+        }
 
 
 class ChatChoice(BaseModel):
     index: int = 0
     message: AnswerMessage
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
 
 
 class ChatCompletion(BaseModel):
@@ -191,13 +161,15 @@ class ChatCompletion(BaseModel):
 class ChatDelta(BaseModel):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[CallDelta] | None = None
+    reasoning_content: str | None = None
 
 
 class ChunkChoice(BaseModel):
     index: int = 0
     delta: ChatDelta
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 class ChatCompletionChunk(BaseModel):

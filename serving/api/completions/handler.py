@@ -10,9 +10,11 @@ from serving.api.choices import choices_of, collect, generate
 from serving.api.completions.protocol import Completion, CompletionChoice, CompletionRequest
 from serving.api.errors import InvalidRequest
 from serving.api.fields import MAX_CHOICES
-from serving.api.generation import AnswerIdentity, Generation
+from serving.api.generation import AnswerIdentity, Generation, about
 from serving.api.logprobs import CompletionLogprobs, completion_logprobs
+from serving.api.response_format import answer_of
 from serving.api.usage import Usage
+from serving.grammars import grammar_of
 from serving.text.answer_text import TextToken
 from serving.text.generator import TextRequest
 
@@ -74,6 +76,9 @@ class Completions:
     async def _prepare(self, request: CompletionRequest) -> list[_Prepared]:
         generation = self._generation
         generation.models.resolve(request.model)
+        with about("response_format"):
+            answer = answer_of(request.response_format)
+            grammar = None if answer is None else await grammar_of(f"start: {answer}")
         prepared: list[_Prepared] = []
         prompts = request.prompts()
         if len(prompts) * (request.n or 1) > MAX_CHOICES:
@@ -96,6 +101,7 @@ class Completions:
                 stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos, others=request.stop_token_ids),
                 min_tokens=generation.min_tokens(request.min_tokens, limit),
                 logprobs=request.logprobs,
+                grammar=grammar,
             )
             echoed = "" if not request.echo else prompt if isinstance(prompt, str) else self._text(prompt)
             prepared += [_Prepared(choice, echoed) for choice in choices_of(text_request, request.n)]

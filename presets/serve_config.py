@@ -7,6 +7,9 @@ silence, so both sides validate with `extra="forbid"`.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -116,6 +119,29 @@ class ApiKey(ServeConfigModel):
     """Whether it may also do what changes the service for others."""
 
 
+class AdapterSettings(ServeConfigModel):
+    """One adapter beside the model."""
+
+    name: str
+    """Requests name it so, or `WORKSPACE:NAME`."""
+    source: str
+    """In the grammar of presets.adapter_source."""
+    strength: float = Field(default=1.0, ge=0, le=1)
+    """How much of it is added to the model where a request does not say."""
+    rank: int = Field(ge=1)
+    """Largest rank that the plan has room for."""
+
+
+def adapters_generation(adapters: Iterable[AdapterSettings]) -> str:
+    """A digest of a list of adapters in any order: how replicas say which list they have taken over.
+
+    >>> adapters_generation([])
+    '4f53cda18c2b'
+    """
+    listed = sorted((adapter.model_dump(mode="json") for adapter in adapters), key=lambda each: str(each["name"]))
+    return hashlib.sha256(json.dumps(listed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
 class ServiceSettings(ServeConfigModel):
     """What changes in place."""
 
@@ -126,3 +152,4 @@ class ServiceSettings(ServeConfigModel):
     """After which a request is ended, waiting included; None: never."""
     api_keys: tuple[ApiKey, ...] = ()
     """Empty: requests need none. Limits are those of one replica."""
+    adapters: tuple[AdapterSettings, ...] = ()

@@ -8,9 +8,13 @@ import time
 from typing import Any
 
 from fastapi import FastAPI
+from ray import serve
 
 from presets.serve_config import ServeArgs, ServiceSettings
 from presets.weights_source import parse_weights_source
+from serving.adapters.check import BaseModel
+from serving.adapters.registry import AdapterRegistry
+from serving.api.adapters.handler import AdapterAdmin
 from serving.api.app import ApiParts, create_app
 from serving.api.generation import Generation
 from serving.api.models.handler import Models
@@ -53,6 +57,8 @@ class ModelServer:
         # Side by side: the tokenizer is this process's own, the engine starts in another.
         self._tokenizer: ModelTokenizer
         self._tokenizer, _ = await asyncio.gather(asyncio.to_thread(load_tokenizer, weights.path), self._engine.start())
+        base = BaseModel.of(weights.path, [args.preset, args.weights])
+        self._adapters = AdapterRegistry(self._engine, base)
         _log.info("%s is ready after %.1f s", args.workspace, time.monotonic() - begun)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -61,7 +67,7 @@ class ModelServer:
         metrics.observe_engine(self._engine, args.workspace)
         metrics.observe_callers(self._callers)
         generation = Generation(
-            models=Models(workspace=args.workspace, preset=args.preset),
+            models=Models(workspace=args.workspace, preset=args.preset, adapters=self._adapters),
             tokenizer=self._tokenizer,
             generator=TextGenerator(self._engine, self._tokenizer, metrics),
             max_context=args.engine.max_context,
@@ -72,19 +78,36 @@ class ModelServer:
         )
         status = Status(
             engine=self._engine,
+            adapters=self._adapters,
             model=args.workspace,
             preset=args.preset,
             weights=args.weights,
             code_version=args.code_version,
             phases=self._phases,
         )
-        return create_app(ApiParts(generation=generation, status=status, metrics=metrics, callers=self._callers))
+        parts = ApiParts(
+            generation=generation,
+            adapters=AdapterAdmin(
+                workspace=args.workspace,
+                registry=self._adapters,
+                replicas=lambda: serve.get_replica_context().world_size,
+            ),
+            status=status,
+            metrics=metrics,
+            callers=self._callers,
+        )
+        return create_app(parts)
 
-    def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Ray Serve calls this once before the first request and with every change of `user_config`."""
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Ray Serve calls this once before the first request and with every change of `user_config`.
+
+        Until it returns, new requests go to no replica that is called so: adapters come in the background, and /ready
+        tells how far they are. It is a coroutine since they are tasks of the event loop that answers requests.
+        """
         self._settings = ServiceSettings.model_validate(user_config)
         self._engine.set_max_waiting(self._settings.max_waiting_requests)
         self._callers.configure(self._settings.api_keys, self._settings.request_timeout_seconds)
+        self._adapters.apply(self._settings.adapters)
 
     def check_health(self) -> None:
         """Ray Serve calls this every few seconds. An engine that is being restarted heals by itself."""
@@ -94,6 +117,8 @@ class ModelServer:
 
     async def __del__(self) -> None:
         # Ray Serve has waited for the requests in flight when it calls this.
+        if hasattr(self, "_adapters"):
+            await self._adapters.close()
         if hasattr(self, "_engine"):
             await self._engine.stop()
 

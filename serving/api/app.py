@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
+from serving.api.adapters.handler import AdapterAdmin
+from serving.api.adapters.router import adapters_router
 from serving.api.authentication import Authenticated
 from serving.api.chat.handler import Chat
 from serving.api.chat.router import chat_router
@@ -47,6 +49,7 @@ class ApiParts:
     """What the application is made from."""
 
     generation: Generation
+    adapters: AdapterAdmin
     status: Status
     metrics: ServiceMetrics
     callers: Callers
@@ -69,6 +72,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     app.include_router(embeddings_router(Embeddings(generation.models)))
     app.include_router(models_router(generation.models))
     app.include_router(key_usage_router(KeyUsage(parts.callers)))
+    app.include_router(adapters_router(parts.adapters))
     app.include_router(chat_router(Chat(generation)))
     app.include_router(smoke_router(Smoke(generation)))
     app.include_router(tokenize_router(Tokenize(generation)))

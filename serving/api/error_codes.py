@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 ErrorCode = Literal[
+    "adapter_already_loaded",
+    "adapter_failed",
+    "adapter_loading",
+    "adapter_not_loaded",
+    "adapter_refused",
     "admin_key_required",
     "body_timeout",
     "chat_template_missing",
@@ -32,6 +37,7 @@ ErrorCode = Literal[
     "request_too_large",
     "response_not_found",
     "tools_not_supported",
+    "several_replicas",
     "unknown_parameter",
     "unknown_url",
     "unsupported_parameter",

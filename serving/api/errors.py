@@ -5,6 +5,7 @@
     │   ├── ContextLengthExceeded
     │   └── PreviousResponseNotFound
     ├── ModelNotFound           404
+    ├── AdapterFailed           404
     ├── ResponseNotFound        404
     └── ServiceBusy             429 and 503, with Retry-After
 
@@ -37,7 +38,7 @@ from serving.callers.errors import (
     ModelNotAllowed,
     RequestTimedOut,
 )
-from serving.engines.protocol import EngineOverloaded, EngineUnavailable, RequestFailed
+from serving.engines.protocol import AdapterRefused, EngineOverloaded, EngineUnavailable, RequestFailed
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +138,14 @@ class PreviousResponseNotFound(InvalidRequest):
         )
 
 
+class AdapterFailed(ApiError):
+    """The adapter is wanted, but this service could not load it; asking again does not help."""
+
+    def __init__(self, model: str, reason: str, message: str) -> None:
+        text = f"The adapter '{model}' could not be loaded: {reason}: {message}"
+        super().__init__(404, text, type="invalid_request_error", param="model", code="adapter_failed")
+
+
 class ServiceBusy(ApiError):
     """Try again later."""
 
@@ -164,6 +173,8 @@ def to_api_error(error: Exception) -> ApiError:
                 code="engine_unavailable",
                 retry_after=error.retry_after,
             )
+        case AdapterRefused():
+            return InvalidRequest(f"{error.reason}: {error.message}", param="lora_path", code="adapter_refused")
         case RequestFailed():
             logger.error("a request failed in the engine: %s", error)
             return ApiError(500, str(error), type="server_error", code="generation_failed")
@@ -274,7 +285,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def forget(_: Request, __: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    for kind in (ApiError, CallRefused, EngineUnavailable, RequestFailed, RequestValidationError):
+    for kind in (ApiError, AdapterRefused, CallRefused, EngineUnavailable, RequestFailed, RequestValidationError):
         app.add_exception_handler(kind, answer)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(ClientDisconnected, forget)

@@ -113,6 +113,8 @@ MaxTokens = Annotated[int, Field(ge=1)]
 MinTokens = Annotated[int, Field(ge=0)]
 """Extension, as in vLLM: the answer does not end by itself before."""
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
+AdapterStrength = Annotated[float, Field(ge=0, le=1)]
+"""Extension of OpenAI's API: how much of the adapter is added to the model; None: as much as the workspace says."""
 StopString = Annotated[Text, Field(min_length=1, max_length=256)]
 Stop = Annotated[
     list[StopString],

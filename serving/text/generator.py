@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from serving.callers.call import Call, current_call
 from serving.callers.errors import RequestTimedOut
-from serving.engines.protocol import Engine, FinishReason, GenerationRequest, RequestFailed, Sampling, TokenChunk
+from serving.engines.protocol import (
+    AdapterUse,
+    Engine,
+    FinishReason,
+    GenerationRequest,
+    RequestFailed,
+    Sampling,
+    TokenChunk,
+)
 from serving.metrics import GenerationRecord, ServiceMetrics
 from serving.text.answer_text import AnswerText, TextToken
 from serving.text.tokenizer import Tokenizer
@@ -22,7 +30,9 @@ class TextRequest:
     """One text to generate."""
 
     model: str
-    """The model id that the caller asked for; a label of the metrics."""
+    """The model's id; a label of the metrics."""
+    adapter: Callable[[], AdapterUse | None] = lambda: None
+    """What is added to the engine's model; asked when the engine is, since it may change until then."""
     prompt_token_ids: tuple[int, ...]
     max_tokens: int
     sampling: Sampling
@@ -106,6 +116,7 @@ class TextGenerator:
             prompt_token_ids=request.prompt_token_ids,
             max_tokens=request.max_tokens,
             sampling=request.sampling,
+            adapter=request.adapter(),
             stop_token_ids=request.stop_token_ids,
             min_tokens=request.min_tokens,
             logprobs=request.logprobs,

@@ -82,13 +82,14 @@ class ChatCompletions:
     async def _prepare(self, request: ChatCompletionRequest) -> tuple[list[TextRequest], Dialogue]:
         """One request for each choice, and what they have in common."""
         generation = self._generation
-        generation.models.resolve(request.model)
+        model = generation.models.choose(request.model, request.adapter_strength)
         dialogue = await open_dialogue(request, generation)
         token_ids = dialogue.prompt_token_ids
         asked = request.max_completion_tokens or request.max_tokens
         limit = generation.completion_limit(len(token_ids), asked, prompt="messages")
         text_request = TextRequest(
-            model=request.model,
+            model=model.id,
+            adapter=model.adapter,
             prompt_token_ids=token_ids,
             max_tokens=limit,
             sampling=generation.sampling(request),

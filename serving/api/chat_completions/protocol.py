@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, Validation
 from serving.api.chat_completions.messages import Messages
 from serving.api.chat_completions.tools import AnswerCall, CallDelta, ToolChoice, Tools
 from serving.api.fields import (
+    AdapterStrength,
     ApiModel,
     Choices,
     LogitBias,
@@ -41,7 +42,7 @@ _NO_AUDIO = "the model reads and writes text only"
 class ChatCompletionRequest(ApiModel):
     messages: Messages
     model: str
-    """The workspace's name."""
+    """The workspace's name, or that of one of its adapters."""
     audio: Annotated[dict[str, Any] | None, Unsupported(because=_NO_AUDIO)] = None
     frequency_penalty: Penalty | None = None
     function_call: Annotated[str | None, Unsupported("none", "auto", because=_OLD_CALLS)] = None
@@ -90,6 +91,7 @@ class ChatCompletionRequest(ApiModel):
     repetition_penalty: RepetitionPenalty | None = None
     min_tokens: MinTokens | None = None
     stop_token_ids: StopTokenIds | None = None
+    adapter_strength: AdapterStrength | None = None
     ignore_eos: bool | None = None
     """Extension, as in vLLM: generate up to the limit, whatever the model thinks of it."""
 

@@ -75,7 +75,7 @@ class Completions:
 
     async def _prepare(self, request: CompletionRequest) -> list[_Prepared]:
         generation = self._generation
-        generation.models.resolve(request.model)
+        model = generation.models.choose(request.model, request.adapter_strength)
         with about("response_format"):
             answer = answer_of(request.response_format)
             grammar = None if answer is None else await grammar_of(f"start: {answer}")
@@ -93,7 +93,8 @@ class Completions:
                 len(token_ids), request.max_tokens, prompt="prompt", default=_DEFAULT_MAX_TOKENS
             )
             text_request = TextRequest(
-                model=request.model,
+                model=model.id,
+                adapter=model.adapter,
                 prompt_token_ids=tuple(token_ids),
                 max_tokens=limit,
                 sampling=generation.sampling(request),

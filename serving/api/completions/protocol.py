@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from serving.api.fields import (
     MAX_CHOICES,
+    AdapterStrength,
     ApiModel,
     Choices,
     LogitBias,
@@ -54,7 +55,7 @@ Prompt = Annotated[
 
 class CompletionRequest(ApiModel):
     model: str
-    """The workspace's name."""
+    """The workspace's name, or that of one of its adapters."""
     prompt: Prompt
     """One text, several texts, the tokens of one text, or the tokens of several."""
     best_of: Annotated[int | None, Unsupported(1, because="choices are not ranked")] = None
@@ -85,6 +86,7 @@ class CompletionRequest(ApiModel):
     repetition_penalty: RepetitionPenalty | None = None
     min_tokens: MinTokens | None = None
     stop_token_ids: StopTokenIds | None = None
+    adapter_strength: AdapterStrength | None = None
     ignore_eos: bool | None = None
     """Extension, as in vLLM: generate max_tokens, whatever the model thinks of it."""
 

@@ -16,7 +16,9 @@ class ModelCard(BaseModel):
     """Unix time in seconds at which this replica began to serve it."""
     owned_by: Literal["modelyard"] = "modelyard"
     root: str
-    """Extension, as in vLLM: the preset that the model is made from."""
+    """Extension, as in vLLM: the preset that the model is made from, or the adapter's source."""
+    parent: str | None = None
+    """Extension, as in vLLM: of an adapter, the model that it is added to."""
 
 
 class ModelList(BaseModel):

@@ -127,13 +127,14 @@ class Responses:
 
     async def _prepare(self, request: ResponseRequest) -> _Prepared:
         generation = self._generation
-        generation.models.resolve(request.model)
+        model = generation.models.choose(request.model, request.adapter_strength)
         turns = (*self._earlier_turns(request.previous_response_id), *request.turns())
         instructions = [{"role": "system", "content": request.instructions}] if request.instructions else []
         token_ids = await generation.encode_chat([*instructions, *turns], request.model, param="input")
         limit = generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input")
         text_request = TextRequest(
-            model=request.model,
+            model=model.id,
+            adapter=model.adapter,
             prompt_token_ids=tuple(token_ids),
             max_tokens=limit,
             sampling=generation.sampling(request),

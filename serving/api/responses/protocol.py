@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from serving.api.fields import (
+    AdapterStrength,
     ApiModel,
     LogitBias,
     MaxTokens,
@@ -135,7 +136,7 @@ class ResponseRequest(ApiModel):
     metadata: Metadata | None = None
     """Comes back with the answer."""
     model: str
-    """The workspace's name."""
+    """The workspace's name, or that of one of its adapters."""
     moderation: Annotated[dict[str, Any] | None, Unsupported(because="there is no moderation model")] = None
     parallel_tool_calls: Annotated[bool | None, NoEffect] = None
     previous_response_id: str | None = None
@@ -170,6 +171,7 @@ class ResponseRequest(ApiModel):
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     logit_bias: LogitBias | None = None
+    adapter_strength: AdapterStrength | None = None
     seed: Seed | None = None
     stop: Stop | None = None
     top_k: TopK | None = None

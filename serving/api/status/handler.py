@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 
+from serving.adapters.registry import AdapterRegistry
 from serving.api.errors import ErrorDetail
 from serving.api.status.protocol import NotReady, Ready, Version
 from serving.engines.protocol import Engine
@@ -19,6 +20,7 @@ class Status:
     """Reports on one replica."""
 
     engine: Engine
+    adapters: AdapterRegistry
     model: str
     preset: str
     weights: str
@@ -30,7 +32,7 @@ class Status:
         health = self.engine.health()
         phases = {**self.phases, **health.phases}
         if health.status == "ready":
-            return Ready(model=self.model, phases=phases, engine_pid=health.pid)
+            return Ready(model=self.model, phases=phases, engine_pid=health.pid, adapters=self.adapters.report())
         reason = health.reason or health.status.capitalize()
         message = health.message or f"The engine is {health.status}."
         return NotReady(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from serving.adapters.report import AdaptersReport
 from serving.api.errors import ErrorBody
 from serving.engines.protocol import EngineStatus
 
@@ -25,6 +26,8 @@ class Ready(BaseModel):
     """Seconds that each phase of the last start took."""
     engine_pid: int | None
     """The engine's process: another number after it was restarted."""
+    adapters: AdaptersReport
+    """Of which one may be loading or refused; the others and the model answer all the same."""
 
 
 class NotReady(ErrorBody):

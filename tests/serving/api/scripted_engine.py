@@ -45,6 +45,8 @@ class ScriptedEngine:
         self.max_waiting = 0
         self.adapters: dict[str, Adapter] = {}
         self.refuses_adapters: AdapterRefused | None = None
+        self.before_load: Callable[[], object] = lambda: None
+        """Waited for in a thread before an adapter is taken."""
         self.state = EngineHealth(status="ready", phases={"process": 0.5, "load": 1.5, "warmup": 0.25}, pid=4321)
 
     def says(self, *chunks: Sequence[int], finish_reason: FinishReason = "stop", then: Exception | None = None) -> None:
@@ -88,6 +90,7 @@ class ScriptedEngine:
     async def start(self) -> None: ...
 
     async def load_adapter(self, adapter: Adapter) -> None:
+        await asyncio.to_thread(self.before_load)
         if self.refuses_adapters is not None:
             raise self.refuses_adapters
         self.adapters[adapter.id] = adapter

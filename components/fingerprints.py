@@ -10,7 +10,13 @@ _LENGTH = 12
 
 PROJECT = Path(__file__).parents[1]
 
-SHARED = ("presets/__init__.py", "presets/serve_config.py", "presets/weights_source.py")
+SHARED = (
+    "presets/__init__.py",
+    "presets/adapter_source.py",
+    "presets/image_reference.py",
+    "presets/serve_config.py",
+    "presets/weights_source.py",
+)
 """What serving imports besides its own: the rest of presets only plans, and a change of it replaces no replica."""
 
 

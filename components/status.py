@@ -15,6 +15,7 @@ from rich.table import Table
 
 from components.deployed_state import from_resources
 from components.planning.table import plain
+from components.reconciliation.adapters import adapters_finding
 from components.reconciliation.decide import findings_of, inference_finding, resource_finding
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.provider import observe
@@ -59,7 +60,8 @@ def live_findings(stack: str, name: str, deployed: Mapping[str, Any]) -> dict[Co
     """The conditions of a deployed workspace as they are now, whatever the last update saw."""
     desired = Desired(name=name, config=json.loads(deployed["config"]), replicas=int(deployed["replicas"]))
     observed = observe({"stack": stack, "name": name})
-    return findings_of(resource_finding(observed, deployed["where"]), inference_finding(desired, observed))
+    resource, inference = resource_finding(observed, deployed["where"]), inference_finding(desired, observed)
+    return findings_of(resource, inference, adapters_finding(desired, observed))
 
 
 def table_of(
@@ -82,7 +84,8 @@ def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType
     for kind, finding in found.items():
         if finding.status == "True" or kind == "WorkspaceReady":
             continue
-        since = "" if recorded[kind]["status"] == "True" else f" (since {recorded[kind]['lastTransitionTime']})"
+        before = recorded.get(kind)
+        since = "" if before is None or before["status"] == "True" else f" (since {before['lastTransitionTime']})"
         lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
     return lines
 

@@ -29,7 +29,7 @@ class Workspace(pulumi.ComponentResource):
         self.status = pulumi.Output.from_input(
             {
                 "endpoint": service.endpoint,
-                "models": [plan.name],
+                "models": [plan.name, *(f"{plan.name}:{adapter.name}" for adapter in plan.settings.adapters)],
                 "preset": plan.preset,
                 "where": plan.where,
                 "replicas": plan.replicas,

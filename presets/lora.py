@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from presets.shape import LayerGroup, ModelShape
 
-DEFAULT_RANK = 16
-"""Largest rank of an adapter where the config does not say; vLLM's default max_lora_rank is the same."""
-
 QUERY_KEY_VALUE_TARGETS = frozenset({"q_proj", "k_proj", "v_proj", "qkv_proj"})
 LATENT_TARGETS = frozenset({"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"})
 """Of multi-head latent attention: down to the compressed vector (a) and up again to the heads (b)."""

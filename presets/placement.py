@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from presets.catalog import Preset
 from presets.engines import EngineName, default_dtype, default_engine, forbidden
-from presets.lora import DEFAULT_RANK
 from presets.memory import MemoryNeed, gib
 from presets.node_sizes import NodeSize
 from presets.parallelism import Load, Split, most_gpus, need_of_gpu, room_of_gpu, splits, tensor_sizes
 from presets.price import Price
-from presets.serve_config import Dtype, LoadQuantization
+from presets.serve_config import DEFAULT_RANK, Dtype, LoadQuantization
 
 DEFAULT_CONTEXT = 2048
 """Tokens that must fit where nobody asks for a number; KAITO plans for the same."""
@@ -140,7 +139,8 @@ def place(demand: Demand, node: NodeSize, price: Price | None = None, *, trustin
         split = next(splits(demand.preset, engine, node, counted.nodes_of_replica, demand.tensor), split)
         why = f"the number of nodes that is asked for: {nodes} of the {counted.nodes_of_replica} would do"
     room = room_of_gpu(node.gpu, engine, demand.utilization)
-    stretched = replace(_stretch(_with_slots(load), demand, split, room), adapter_ranks=load.adapter_ranks)
+    roomy = replace(load, adapter_ranks=with_slots(load.preset, load.adapter_ranks))
+    stretched = replace(_stretch(roomy, demand, split, room), adapter_ranks=load.adapter_ranks)
     return Placement(
         node=node,
         nodes=counted.nodes,
@@ -243,13 +243,15 @@ def _count_of_replicas(
     return Misfit(node=node, reason=words, needs_nodes=least)
 
 
-def _with_slots(load: Load) -> Load:
-    """Room for adapters to come, so that adding one does not shorten the context, which would take new replicas."""
-    if not load.preset.lora_targets:
-        return load
-    slots = -(-max(len(load.adapter_ranks), 1) // ADAPTER_SLOTS) * ADAPTER_SLOTS
-    free = (DEFAULT_RANK,) * (slots - len(load.adapter_ranks))
-    return replace(load, adapter_ranks=load.adapter_ranks + free)
+def with_slots(preset: Preset, ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """Room for adapters to come, so that adding one does not shorten the context, which would take new replicas.
+
+    The ranks of the adapters that there are and of those to come.
+    """
+    if not preset.lora_targets:
+        return ranks
+    slots = -(-max(len(ranks), 1) // ADAPTER_SLOTS) * ADAPTER_SLOTS
+    return ranks + (DEFAULT_RANK,) * (slots - len(ranks))
 
 
 def _stretch(load: Load, demand: Demand, split: Split, room: int) -> Load:

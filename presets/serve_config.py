@@ -26,6 +26,10 @@ LoadQuantization = Literal["int8", "nf4"]
 """How bitsandbytes stores weights that are published in 16 bits."""
 
 
+DEFAULT_RANK = 16
+"""Largest rank of an adapter where the config does not say; vLLM's default max_lora_rank is the same."""
+
+
 class ServeConfigModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -6,13 +6,15 @@ They are KAITO's (api/v1beta1/workspace_validation.go), which checks adapters on
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from components.planning.config import AdapterSpec, DataSource
+from components.planning.config import AdapterDataSource, AdapterSpec
 from components.planning.errors import Problem
 from components.planning.image_reference import image_problems
 from components.planning.one_of import one_of_problems
 from components.planning.place import Place, shown
+from presets.adapter_source import parse_adapter_source
 
 MAX_ADAPTERS = 10
 """KAITO's limit for one Workspace."""
@@ -71,15 +73,45 @@ def _name_problems(name: str, index: int, first: dict[str, int], source: Place) 
     return []
 
 
-def _adapter_source_problems(source: DataSource, place: Place) -> list[Problem]:
+def _adapter_source_problems(source: AdapterDataSource, place: Place) -> list[Problem]:
     if source.urls:
         return [
             place.at("urls").problem(
                 found="urls",
-                allowed="image or volumeSource: URLs are not supported as adapter source",
+                allowed="image, volumeSource or uri: URLs are not supported as adapter source",
                 do="push the adapter to a registry and name its image, or mount its folder as volumeSource",
             )
         ]
-    return one_of_problems({"image": source.image, "volumeSource": source.volume_source}, place) + image_problems(
-        source.image, place
-    )
+    places = {"image": source.image, "volumeSource": source.volume_source, "uri": source.uri}
+    return one_of_problems(places, place) + image_problems(source.image, place) + _uri_problems(source.uri, place)
+
+
+def _uri_problems(uri: str | None, place: Place) -> list[Problem]:
+    if not uri:
+        return []
+    try:
+        parse_adapter_source(uri)
+    except ValueError as wrong:
+        do = "write it so, or name an image or a volumeSource in its place"
+        return [place.at("uri").problem(found=shown(uri), allowed=str(wrong), do=do)]
+    return []
+
+
+def adapter_source(source: AdapterDataSource) -> str | None:
+    """The source of an adapter that has passed the rules, in the grammar of presets.adapter_source; None for a volume
+    that is no directory of the machine, which a cluster has to mount first."""
+    if source.uri:
+        return str(parse_adapter_source(source.uri))
+    if source.image:
+        return str(parse_adapter_source(f"oci:{source.image}"))
+    return host_directory(source.volume_source or {})
+
+
+def host_directory(volume: Mapping[str, Any]) -> str | None:
+    """The source that a hostPath volume is, None for another volume and for a path that is no absolute one."""
+    host = volume.get("hostPath")
+    path = cast("Mapping[str, object]", host).get("path") if isinstance(host, Mapping) else None
+    try:
+        return str(parse_adapter_source(f"file:{path}"))
+    except ValueError:
+        return None

@@ -20,8 +20,7 @@ from components.planning.fields import (
 )
 from components.planning.key_fields import KeyName, KeyText, Sha256
 from presets.engines import EngineName
-from presets.lora import DEFAULT_RANK
-from presets.serve_config import Dtype
+from presets.serve_config import DEFAULT_RANK, Dtype
 
 Target = Literal["local", "kubernetes", "aks"]
 
@@ -157,11 +156,18 @@ class DataSource(ConfigModel):
     """A Kubernetes volume, such as {persistentVolumeClaim: {claimName: data}}."""
 
 
+class AdapterDataSource(DataSource):
+    """Where an adapter comes from: exactly one of image, volumeSource and uri."""
+
+    uri: str | None = None
+    """Ours: oci:REGISTRY/REPOSITORY:TAG, hf:ORG/NAME[@REVISION] or file:/DIRECTORY."""
+
+
 class AdapterSpec(ConfigModel):
-    source: DataSource
-    """Where the adapter comes from; image or volumeSource."""
+    source: AdapterDataSource
+    """Where the adapter comes from; image, volumeSource or uri."""
     strength: Strength = "1.0"
-    """From 0 to 1: how much of the adapter is added to the model."""
+    """From 0 to 1: how much of the adapter is added to the model. Changes in place."""
     rank: Annotated[int, Field(ge=1, le=512)] = DEFAULT_RANK
     """Ours: largest rank that is planned for."""
 
@@ -170,7 +176,7 @@ class InferenceSpec(ConfigModel):
     preset: PresetSpec | None = None
     """The model."""
     adapters: list[AdapterSpec] = []
-    """LoRA adapters, served beside the model."""
+    """LoRA adapters, served beside the model. Change in place."""
     template: dict[str, Any] | None = None
     """A pod template of one's own instead of a preset."""
     config: Annotated[InferenceConfig, NotAConfigMap] = InferenceConfig()

@@ -32,6 +32,7 @@ _IN_WORDS = {
     "deployment.ray_actor_options.num_cpus": "CPUs",
     "deployment.ray_actor_options.num_gpus": "GPUs",
     "deployment.user_config.api_keys": "apiKeys",
+    "deployment.user_config.adapters": "adapters",
     "deployment.user_config.max_waiting_requests": "maxWaitingRequests",
     "deployment.user_config.request_timeout_seconds": "requestTimeoutSeconds",
     "deployment.user_config.sampling.temperature": "sampling.temperature",

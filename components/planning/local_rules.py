@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components.planning.config import InferenceSpec, WorkspaceSpec
+from components.planning.adapter_rules import host_directory
+from components.planning.config import AdapterDataSource, InferenceSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
 from presets.catalog import Models, Preset
@@ -54,14 +55,8 @@ def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
                 do="remove template and name a preset, or write target: kubernetes",
             )
         )
-    if adapters := len(inference.adapters):
-        problems.append(
-            place.at("adapters").problem(
-                found="1 adapter" if adapters == 1 else f"{adapters} adapters",
-                allowed=f"none: adapters are not in this version of target local, {_ELSEWHERE}",
-                do="remove adapters; merge one into its base model and name the result in preset.presetOptions.weights",
-            )
-        )
+    for index, adapter in enumerate(inference.adapters):
+        problems += _volume(adapter.source, place.at("adapters", index, "source"))
     if inference.config.quantization is not None:
         problems.append(
             place.at("config", "quantization").problem(
@@ -71,6 +66,20 @@ def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
             )
         )
     return problems
+
+
+def _volume(source: AdapterDataSource, place: Place) -> list[Problem]:
+    """Nothing is mounted here: of Kubernetes' volumes a directory of this machine is the one that can be had."""
+    volume = source.volume_source
+    if not volume or host_directory(volume) is not None:
+        return []
+    return [
+        place.at("volumeSource").problem(
+            found=", ".join(sorted(volume)),
+            allowed="hostPath with an absolute path: this machine mounts no volumes",
+            do="write uri: file:/DIRECTORY with the directory of the adapter, or volumeSource: {hostPath: {path: ...}}",
+        )
+    ]
 
 
 def _context(inference: InferenceSpec, place: Place, models: Models) -> list[Problem]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from components.planning.config import InferenceConfig
+from components.planning.config import InferenceSpec
 from components.planning.local_rules import context_limit
 from presets.catalog import Preset
 from presets.engines import engine_facts
+from presets.lora import adapter_bytes
 from presets.memory import (
     CPU_PROCESSES_BYTES,
     GIB,
     MACHINE_RESERVE_BYTES,
     MemoryNeed,
+    dtype_bytes,
     gib,
     kv_cache_bytes,
     logits_bytes,
     weights_bytes,
 )
-from presets.placement import DEFAULT_CONTEXT
+from presets.placement import DEFAULT_CONTEXT, with_slots
 from presets.serve_config import Dtype
 
 DEFAULT_SEQUENCES = 32
@@ -90,36 +92,55 @@ def room(machine: Machine) -> int:
     return machine.usable_bytes
 
 
-def size(preset: Preset, config: InferenceConfig, replicas: int, machine: Machine) -> Sizing:
+def size(preset: Preset, inference: InferenceSpec, replicas: int, machine: Machine) -> Sizing:
     """Decide context, sequences and threads of one workspace, and what they need.
 
     Nothing here depends on the other workspaces or on the number of replicas: adding one must not change, and so
-    restart, those that run. For the same reason each engine may use all CPUs; the system shares them out.
+    restart, those that run. For the same reason each engine may use all CPUs; the system shares them out, and sequences
+    that are chosen leave room for adapters to come.
     """
+    config, ranks = inference.config, tuple(adapter.rank for adapter in inference.adapters)
     dtype = config.dtype or DEFAULT_DTYPE
     max_context = config.max_context or min(context_limit(preset), DEFAULT_CONTEXT)
+    load = _Load(preset=preset, dtype=dtype, context=max_context, adapter_ranks=ranks)
     replicas_in_room = 1 if machine.gpus else replicas
-    max_sequences = config.max_sequences or _default_sequences(preset, dtype, max_context, replicas_in_room, machine)
+    max_sequences = config.max_sequences or _default_sequences(
+        replace(load, adapter_ranks=with_slots(preset, ranks)), replicas_in_room, machine
+    )
     return Sizing(
         max_context=max_context,
         max_sequences=max_sequences,
         threads=machine.cpus,
-        memory=_need(preset, dtype, max_context, max_sequences, machine),
+        memory=_need(load, max_sequences, machine),
         bytes_per_sequence=kv_cache_bytes(preset.shape, max_context, dtype) + logits_bytes(preset.shape, 1),
     )
 
 
-def _need(preset: Preset, dtype: Dtype, context: int, sequences: int, machine: Machine) -> MemoryNeed:
+@dataclass(frozen=True, kw_only=True)
+class _Load:
+    """What one replica holds, however many sequences it generates."""
+
+    preset: Preset
+    dtype: Dtype
+    context: int
+    adapter_ranks: tuple[int, ...]
+
+
+def _need(load: _Load, sequences: int, machine: Machine) -> MemoryNeed:
+    preset, shape, dtype = load.preset, load.preset.shape, load.dtype
     processes = round(engine_facts("transformers").runtime_gib * GIB) if machine.gpus else CPU_PROCESSES_BYTES
     return MemoryNeed(
         weights=weights_bytes(preset, dtype),
-        kv_cache=sequences * kv_cache_bytes(preset.shape, context, dtype),
-        runtime=processes + logits_bytes(preset.shape, sequences),
+        kv_cache=sequences * kv_cache_bytes(shape, load.context, dtype),
+        runtime=processes + logits_bytes(shape, sequences),
+        adapters=sum(
+            adapter_bytes(shape, preset.lora_targets, rank, dtype_bytes(dtype)) for rank in load.adapter_ranks
+        ),
     )
 
 
-def _default_sequences(preset: Preset, dtype: Dtype, context: int, replicas_in_room: int, machine: Machine) -> int:
+def _default_sequences(load: _Load, replicas_in_room: int, machine: Machine) -> int:
     sequences = DEFAULT_SEQUENCES
-    while sequences > 1 and replicas_in_room * _need(preset, dtype, context, sequences, machine).total > room(machine):
+    while sequences > 1 and replicas_in_room * _need(load, sequences, machine).total > room(machine):
         sequences //= 2
     return sequences

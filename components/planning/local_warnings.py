@@ -25,6 +25,14 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
             {"presetOptions.modelAccessSecret": options.model_access_secret is not None},
             "the token is HF_TOKEN of the environment",
         ),
+        *ignored_here(
+            {
+                "inference.adapters.source.imagePullSecrets": any(
+                    adapter.source.image_pull_secrets for adapter in sized.inference.adapters
+                )
+            },
+            "the login is that of docker's config.json",
+        ),
         *ignored_here({"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers"),
     ]
     if sequences < DEFAULT_SEQUENCES and sized.inference.config.max_sequences is None:

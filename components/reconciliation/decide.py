@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from components.reconciliation.adapters import adapters_finding, is_loading
 from components.reconciliation.state import (
     Application,
     Condition,
@@ -29,7 +30,7 @@ _CLEAR_AND_RETRY = "correct it and run pulumi up again"
 
 
 def decide(desired: Desired, observed: Observed) -> Decision:
-    """The next actions and the finding for InferenceReady."""
+    """The next actions, and the finding for InferenceReady, or for AdaptersReady while the adapters are not."""
     app = observed.application
     if observed.ray_problem:
         return Decision((), not_ready("RayUnreachable", observed.ray_problem))
@@ -48,7 +49,11 @@ def decide(desired: Desired, observed: Observed) -> Decision:
     if app.status == "DEPLOY_FAILED":
         reason, message = failure_of(app)
         return Decision((), not_ready(reason, f"{message}; {_CLEAR_AND_RETRY}"), final=True)
-    return Decision((), health(desired.replicas, app, observed.readiness))
+    finding = health(desired.replicas, app, observed.readiness)
+    adapters = adapters_finding(desired, observed) if finding.status == "True" else None
+    if adapters is None or adapters.status == "True":
+        return Decision((), finding)
+    return Decision((), adapters, final=not is_loading(adapters))
 
 
 def health(replicas: int, app: Application, readiness: Readiness | None) -> Finding:
@@ -86,20 +91,20 @@ def resource_finding(observed: Observed, where: str) -> Finding:
     return ready("RayRunning", f"Ray {observed.ray_version} runs on {where}")
 
 
-def workspace_finding(resource: Finding, inference: Finding) -> Finding:
+def workspace_finding(resource: Finding, inference: Finding, adapters: Finding | None = None) -> Finding:
     """WorkspaceReady is True when the conditions below it are; otherwise it carries the first reason that is not."""
-    for finding in (resource, inference):
-        if finding.status != "True":
+    for finding in (resource, inference, adapters):
+        if finding is not None and finding.status != "True":
             return Finding("False", finding.reason, finding.message)
     return ready("WorkspaceReady", "the endpoint answers")
 
 
-def findings_of(resource: Finding, inference: Finding) -> dict[ConditionType, Finding]:
-    return {
-        "ResourceReady": resource,
-        "InferenceReady": inference,
-        "WorkspaceReady": workspace_finding(resource, inference),
-    }
+def findings_of(resource: Finding, inference: Finding, adapters: Finding | None = None) -> dict[ConditionType, Finding]:
+    findings: dict[ConditionType, Finding] = {"ResourceReady": resource, "InferenceReady": inference}
+    if adapters is not None:
+        findings["AdaptersReady"] = adapters
+    findings["WorkspaceReady"] = workspace_finding(resource, inference, adapters)
+    return findings
 
 
 def transition(
@@ -128,8 +133,9 @@ def describe_drift(desired: Desired, observed: Observed) -> str:
     app = observed.application
     if app is not None and app.status != "DELETING" and (changes := drift(desired.config, app.config)):
         return "changed behind our back: " + "; ".join(changes)
-    finding = inference_finding(desired, observed)
-    return "" if finding.status == "True" else f"{finding.reason}: {finding.message}"
+    findings = (inference_finding(desired, observed), adapters_finding(desired, observed))
+    wrong = [finding for finding in findings if finding is not None and finding.status != "True"]
+    return f"{wrong[0].reason}: {wrong[0].message}" if wrong else ""
 
 
 def drift(desired: Mapping[str, Any], actual: Mapping[str, Any]) -> list[str]:

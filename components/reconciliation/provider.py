@@ -18,6 +18,7 @@ from filelock import Timeout
 from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, ReadResult, ResourceProvider, UpdateResult
 
 from components.reconciliation import weights
+from components.reconciliation.adapters import adapters_finding, wanted_adapters
 from components.reconciliation.decide import (
     describe_drift,
     findings_of,
@@ -120,7 +121,9 @@ class ServeApplicationProvider(ResourceProvider):
         observed = observe(props)
         resource = resource_finding(observed, props["where"])
         conditions = transition(
-            findings_of(resource, inference_finding(desired, observed)), props["conditions"], _now()
+            findings_of(resource, inference_finding(desired, observed), adapters_finding(desired, observed)),
+            props["conditions"],
+            _now(),
         )
         outputs = {"conditions": [condition.to_output() for condition in conditions]}
         return ReadResult(id_, {**props, **outputs, "drift": describe_drift(desired, observed)})
@@ -137,6 +140,8 @@ class ServeApplicationProvider(ResourceProvider):
         with _explained():
             begun = datetime.now(UTC)
             fetched = weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
+            for adapter in wanted_adapters(desired.config):
+                weights.fetch_adapter(Path.cwd(), adapter, fetched.path, lambda text: say(f"{desired.name}: {text}"))
             seconds = (datetime.now(UTC) - begun).total_seconds()
             with _dashboard(_local_ray(props)) as dashboard:
                 outcome = reconcile(dashboard, desired, props["endpoint"], props["readyTimeoutSeconds"], say)
@@ -173,7 +178,8 @@ def observe(props: Mapping[str, Any]) -> Observed:
 
 def _application_outputs(props: Props, outcome: Outcome, before: Props | None, fetching: float) -> Props:
     now = _now()
-    findings = findings_of(resource_finding(outcome.observed, props["where"]), outcome.finding)
+    adapters = adapters_finding(_desired(props), outcome.observed)
+    findings = findings_of(resource_finding(outcome.observed, props["where"]), outcome.finding, adapters)
     conditions = transition(findings, (before or {}).get("conditions", ()), now)
     return {
         **props,

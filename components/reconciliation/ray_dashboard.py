@@ -14,11 +14,20 @@ import httpx
 from filelock import FileLock
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from components.reconciliation.state import Application, Observed, Readiness, Replica
+from components.reconciliation.adapters import wanted_adapters
+from components.reconciliation.state import (
+    AdapterState,
+    Application,
+    Observed,
+    Readiness,
+    Replica,
+    ReplicaAdapters,
+)
 
 _APPLICATIONS = "/api/serve/applications/"
 _REQUEST_SECONDS = 30
 _READY_SECONDS = 5
+_ASKS_PER_REPLICA = 8
 _LOCK_SECONDS = 60
 _SETTLE_SECONDS = 30
 _REMOVAL_SECONDS = 120
@@ -60,7 +69,8 @@ class RayDashboard:
         except RayUnreachable as problem:
             return Observed(ray_problem=str(problem))
         readiness = self._readiness(app) if app is not None and app.running else None
-        return Observed(ray_version=version, application=app, readiness=readiness)
+        adapters = self._adapters(app, readiness) if app is not None and readiness is not None else ()
+        return Observed(ray_version=version, application=app, readiness=readiness, adapters=adapters)
 
     def applications(self) -> dict[str, Application]:
         """All applications by name."""
@@ -133,7 +143,21 @@ class RayDashboard:
             message=str(body.get("message", "")),
             phases=body.get("phases") or {},
             engine_pid=body.get("engine_pid"),
+            adapters=_replica_adapters(body.get("adapters")),
         )
+
+    def _adapters(self, app: Application, first: Readiness) -> tuple[ReplicaAdapters, ...]:
+        """What each replica says of its adapters. Ray Serve sends a request to whichever it likes, so it is asked again
+        until all have answered, told apart by their engines; seldom one is missed, and then heard the next time."""
+        if first.adapters is None or not wanted_adapters(app.config):
+            return ()
+        heard = {first.engine_pid: first.adapters}
+        for _ in range(_ASKS_PER_REPLICA * app.running):
+            if len(heard) >= app.running:
+                break
+            if (answer := self._readiness(app)) is not None and answer.adapters is not None:
+                heard[answer.engine_pid] = answer.adapters
+        return tuple(heard.values())
 
     def _get(self, path: str) -> httpx.Response:
         response = self._request("GET", path)
@@ -146,6 +170,17 @@ class RayDashboard:
             return self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise RayUnreachable(f"Ray does not answer at {self._http.base_url} ({error})") from error
+
+
+def _replica_adapters(report: Mapping[str, Any] | None) -> ReplicaAdapters | None:
+    """None of a replica of another version, which says nothing of adapters."""
+    if report is None:
+        return None
+    adapters = (
+        AdapterState(name=each["name"], state=each["state"], reason=each["reason"], message=each["message"])
+        for each in report["adapters"]
+    )
+    return ReplicaAdapters(generation=report["generation"], adapters=tuple(adapters))
 
 
 def _stays(app: Application) -> bool:

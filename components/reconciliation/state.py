@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ConditionType = Literal["ResourceReady", "InferenceReady", "WorkspaceReady"]
+ConditionType = Literal["ResourceReady", "InferenceReady", "AdaptersReady", "WorkspaceReady"]
+"""AdaptersReady where the workspace has adapters."""
 Status = Literal["True", "False", "Unknown"]
 
 
@@ -84,6 +85,24 @@ class Application:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterState:
+    """One adapter in one replica; `state` is Loading, Ready or Failed."""
+
+    name: str
+    state: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaAdapters:
+    """The adapters of one replica; `generation` tells which list it has been given."""
+
+    generation: str
+    adapters: tuple[AdapterState, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Readiness:
     """What the service itself answers at /ready; `ok` is HTTP 200."""
 
@@ -92,6 +111,7 @@ class Readiness:
     message: str = ""
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
     engine_pid: int | None = None
+    adapters: ReplicaAdapters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +122,8 @@ class Observed:
     ray_version: str = ""
     application: Application | None = None
     readiness: Readiness | None = None
+    adapters: tuple[ReplicaAdapters, ...] = ()
+    """Of each replica that was asked, where the application has adapters."""
 
 
 @dataclass(frozen=True)

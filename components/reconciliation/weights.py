@@ -1,6 +1,7 @@
-"""Weights on this machine, before anything is deployed: a source that cannot be had fails here and changes nothing.
+"""Weights and adapters on this machine, before anything is deployed: what cannot be had fails here and changes nothing.
 
-The work is done by `python -m serving.weights` in the serving environment, which prints one JSON object a line.
+The work is done by `python -m serving.weights` and `python -m serving.adapters` in the serving environment, which print
+one JSON object a line. Only here are the secrets of the environment, such as HF_TOKEN: replicas do not get them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.reconciliation import serving_environment
+from presets.serve_config import AdapterSettings
 
 
 class WeightsFailed(Exception):
-    """The weights cannot be had; `reason` is a condition's reason, the text says what to do."""
+    """Weights or an adapter cannot be had; `reason` is a condition's reason, the text says what to do."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -33,7 +35,20 @@ class Fetched:
 
 def fetch(project: Path, source: str, progress: Callable[[str], None]) -> Fetched:
     """Have a source's checked weights on this machine: fetched, converted and cached if need be."""
-    command = [str(serving_environment.program(project, "python")), "-m", "serving.weights", source]
+    return _fetched(project, ["serving.weights", source], source, progress)
+
+
+def fetch_adapter(project: Path, adapter: AdapterSettings, model: Path, progress: Callable[[str], None]) -> Fetched:
+    """Have an adapter on this machine, checked against the config of the model in a directory."""
+    arguments = ["serving.adapters", adapter.source, "--model", str(model), "--rank", str(adapter.rank)]
+    try:
+        return _fetched(project, arguments, adapter.source, progress)
+    except WeightsFailed as failed:
+        raise WeightsFailed(failed.reason, f"adapter {adapter.name}: {failed}") from failed
+
+
+def _fetched(project: Path, arguments: list[str], source: str, progress: Callable[[str], None]) -> Fetched:
+    command = [str(serving_environment.program(project, "python")), "-m", *arguments]
     last: dict[str, str] = {}
     with (
         # A file and not a pipe: whoever reads only one of two pipes can wait for ever.

@@ -1,7 +1,7 @@
 """python -m serving.adapters SOURCE [--model DIRECTORY] [--rank N] [--cache-dir DIRECTORY]
 
 Fetches an adapter and checks it as a replica does before its engine sees it: with --model against that model's config.
-One JSON object on standard output. Exit status: 0 done, 1 refused, 2 the source is not one.
+JSON lines on standard output: `progress`, then `done` or `error`. Exit status: 0 done, 1 refused, 2 no source.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 from presets.adapter_source import parse_adapter_source
-from presets.lora import DEFAULT_RANK
+from presets.serve_config import DEFAULT_RANK
 from serving.adapters.check import BaseModel, check
 from serving.adapters.fetch import default_directory, fetch
 from serving.engines.protocol import AdapterRefused
+from serving.weights.model import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,13 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     base = BaseModel.of(options.model, [options.model.name]) if options.model else BaseModel(names=())
     try:
         source = parse_adapter_source(options.source)
-        fetched = fetch(source, options.cache_dir or default_directory(), lambda _: None)
+        fetched = fetch(source, options.cache_dir or default_directory(), _Progress())
         remark = check(fetched.path, str(source), base, options.rank)
     except AdapterRefused as error:
-        return _tell(1, reason=error.reason, message=error.message)
+        _tell("error", reason=error.reason, message=error.message)
+        return 1
     except ValueError as error:
-        return _tell(2, reason="SourceInvalid", message=str(error))
-    return _tell(0, path=str(fetched.path), digest=fetched.digest, remark=remark)
+        _tell("error", reason="SourceInvalid", message=str(error))
+        return 2
+    _tell("done", path=str(fetched.path), digest=fetched.digest, remark=remark)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,9 +45,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tell(status: int, **fields: object) -> int:
-    sys.stdout.write(json.dumps({"event": "error" if status else "done", **fields}) + "\n")
-    return status
+class _Progress:
+    """Tells each step once, however many pieces it comes in."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.message != self._said:
+            self._said = progress.message
+            _tell("progress", message=progress.message)
+
+
+def _tell(event: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

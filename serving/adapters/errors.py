@@ -8,6 +8,7 @@ from serving.engines.protocol import AdapterRefused
 from serving.weights.errors import WeightsError
 
 Reason = Literal[
+    "AdapterFailed",
     "AdapterNotFound",
     "AdapterTooLarge",
     "AdapterUnreadable",

@@ -58,14 +58,7 @@ def fetch(source: AdapterSource, cache_dir: Path, report: Report) -> FetchedAdap
 def _from_registry(reference: ImageReference, image: Image, cache_dir: Path, report: Report) -> FetchedAdapter:
     source = f"oci:{reference}"
     latest = _Latest(cache_dir, source)
-    try:
-        digest = image.digest()
-    except AdapterError as error:
-        # A registry that is away for an hour must not keep a replica from what it has had before.
-        known = latest.read() if error.reason == "DownloadFailed" else None
-        if known is None:
-            raise
-        digest = known
+    digest = latest.or_else(image.digest)
     key = f"oci:{reference.registry}/{reference.repository}@{digest}"
     entry = Entry(cache_dir, "oci", reference.repository, key)
     fetched = _entry(entry, source, lambda making: image.pull(digest, making), report)
@@ -76,9 +69,12 @@ def _from_registry(reference: ImageReference, image: Image, cache_dir: Path, rep
 def _from_hub(source: WeightsSource, cache_dir: Path, report: Report) -> FetchedAdapter:
     from serving.adapters import hub  # reads the HF_ variables when it is imported, so not before it is needed
 
-    commit = hub.commit_of(source)
+    latest = _Latest(cache_dir, str(source))
+    commit = latest.or_else(lambda: hub.commit_of(source))
     entry = Entry(cache_dir, "hf", source.target, f"hf:{source.target}@{commit}")
-    return _entry(entry, str(source), lambda making: hub.download(source, commit, making, report), report)
+    fetched = _entry(entry, str(source), lambda making: hub.download(source, commit, making, report), report)
+    latest.write(commit)
+    return fetched
 
 
 def _from_directory(source: WeightsSource, cache_dir: Path, report: Report) -> FetchedAdapter:
@@ -113,16 +109,24 @@ def _entry(entry: Entry, source: str, fill: _Fill, report: Report) -> FetchedAda
 
 
 class _Latest:
-    """Which manifest a tag named when it was fetched last."""
+    """Which manifest or commit a source named when it was fetched last."""
 
     def __init__(self, cache_dir: Path, source: str) -> None:
         self._file = cache_dir / ".latest" / hashlib.sha256(source.encode()).hexdigest()[:32]
 
-    def read(self) -> str | None:
-        return self._file.read_text() if self._file.exists() else None
+    def or_else(self, ask: Callable[[], str]) -> str:
+        """What it names now, or where nobody says, what it named: a registry that is away for an hour, or a hub that
+        wants a token which replicas do not get, must not keep a replica from what was fetched before."""
+        try:
+            return ask()
+        except (AdapterError, WeightsError) as error:
+            # The hub does not tell a stranger a private repository from none; a registry's tag is gone.
+            if error.reason == "AdapterNotFound" or not self._file.exists():
+                raise
+            return self._file.read_text()
 
     def write(self, digest: str) -> None:
-        if self.read() != digest:
+        if not self._file.exists() or self._file.read_text() != digest:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._file.with_name(f"{self._file.name}.{digest[-12:]}")
             temporary.write_text(digest)

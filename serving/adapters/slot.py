@@ -61,7 +61,7 @@ class Slot:
 
     def want(self, settings: AdapterSettings) -> None:
         """Bring it to these settings, and look whether its source has something new even if they are the same."""
-        if settings != self.settings:
+        if settings != self.settings or self.state == "Failed":
             self.settings = settings
             self.state, self.reason, self.message = "Loading", "", ""
         self._changed.set()

@@ -112,6 +112,7 @@ CHANGED = {
         "inference",
         {"config": {"maxWaitingRequests": 9, "requestTimeoutSeconds": 60}},
     ),
+    "`inference.adapters`": ("inference", {"adapters": [{"source": {"name": "polite", "uri": "hf:org/polite"}}]}),
     "`replicas`": ("replicas", 2),
     "`readyTimeoutSeconds`": ("readyTimeoutSeconds", 9),
     "`inference.config.maxContext`, `maxSequences`, `dtype`": ("inference", {"config": {"maxContext": 1024}}),

@@ -17,6 +17,7 @@ PRESET = f"{WORKSPACE}.inference.preset"
 KEYS = "modelyard:apiKeys"
 GOOD_KEY = "9f86d081884c7d659a2feaa0c55ad015"
 TINY_MACHINE = Machine(cpus=1, memory_bytes=2 * GIB)
+ADAPTER = f"{WORKSPACE}.inference.adapters[0].source"
 
 TUNING = (
     "{preset: {name: phi-3-mini-4k-instruct}, method: lora, input: {urls: ['https://example.com/data.csv']}, "
@@ -29,6 +30,12 @@ workspaces:
   - {name: chat, inference: {preset: {name: smollm2-135m-instruct}}}
   - {name: chat, inference: {preset: {name: smollm2-360m-instruct}}}
 """
+
+
+def adapted(source: str) -> str:
+    """A stack with one adapter."""
+    adapter = f"adapters: [{{source: {source}}}]"
+    return f"workspaces: [{{name: c, inference: {{preset: {{name: smollm2-135m-instruct}}, {adapter}}}}}]"
 
 
 @dataclass(frozen=True)
@@ -221,11 +228,40 @@ CASES = [
         ("needs a cluster", "target: kubernetes"),
     ),
     Case(
-        "adapters",
-        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, "
-        "adapters: [{source: {name: pirate, image: registry.io/pirate:1}}]}}]",
-        f"{WORKSPACE}.inference.adapters",
-        ("1 adapter", "not in this version"),
+        "an adapter on a volume of a cluster",
+        adapted("{name: pirate, volumeSource: {persistentVolumeClaim: {claimName: pirate}}}"),
+        f"{ADAPTER}.volumeSource",
+        ("persistentVolumeClaim", "mounts no volumes", "uri: file:/DIRECTORY"),
+    ),
+    Case(
+        "an adapter in a relative directory of the host",
+        adapted("{name: pirate, volumeSource: {hostPath: {path: adapters/pirate}}}"),
+        f"{ADAPTER}.volumeSource",
+        ("hostPath", "absolute path"),
+    ),
+    Case(
+        "an adapter from nowhere",
+        adapted("{name: pirate}"),
+        ADAPTER,
+        ("neither image nor volumeSource nor uri",),
+    ),
+    Case(
+        "an adapter from two places",
+        adapted("{name: pirate, image: 'registry.io/pirate:1', uri: 'hf:org/pirate'}"),
+        ADAPTER,
+        ("image and uri", "keep image"),
+    ),
+    Case(
+        "an adapter by the name of a repository",
+        adapted("{name: pirate, uri: org/pirate}"),
+        f"{ADAPTER}.uri",
+        ("begins with oci:, hf: or file:", "write hf:org/pirate"),
+    ),
+    Case(
+        "an adapter in a relative directory",
+        adapted("{name: pirate, uri: 'file:pirate'}"),
+        f"{ADAPTER}.uri",
+        ("absolute directory",),
     ),
     Case(
         "weights without a kind",

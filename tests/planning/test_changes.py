@@ -14,6 +14,11 @@ from presets.memory import GIB
 from tests.planning.builders import LAPTOP, chat, plan_of
 
 
+def adapted(source: str) -> str:
+    """The stack of `chat()` with one adapter."""
+    return chat(preset=f"name: smollm2-135m-instruct}}, adapters: [{{source: {source}}}], config: {{")
+
+
 def deployed(stack: str, code_version: str = "c0de") -> Mapping[str, Mapping[str, object]]:
     """What a stack's outputs keep of an update: summaries that went through JSON."""
     plan = plan_of(stack, code_version=code_version)
@@ -28,6 +33,13 @@ def deployed(stack: str, code_version: str = "c0de") -> Mapping[str, Mapping[str
         (chat(), chat(config="maxWaitingRequests: 9"), "in place: maxWaitingRequests"),
         (chat(), chat(config="requestTimeoutSeconds: 9"), "in place: requestTimeoutSeconds"),
         (chat(), f"{chat()}\napiKeys: [{{name: a, sha256: {'a' * 64}}}]", "in place: apiKeys"),
+        (chat(), adapted("{name: polite, image: registry.io/polite:1}"), "in place: adapters"),
+        (adapted("{name: polite, image: registry.io/polite:1}"), chat(), "in place: adapters"),
+        (
+            adapted("{name: polite, image: registry.io/polite:1}"),
+            adapted("{name: polite, uri: 'hf:org/polite'}"),
+            "in place: adapters",
+        ),
         (chat(), chat("replicas: 2"), "replicas 1 -> 2"),
         (chat("replicas: 2"), chat(), "replicas 2 -> 1"),
         (chat(), chat(config="maxContext: 1024"), "new replicas beside the old ones: maxContext"),

@@ -33,6 +33,13 @@ A100 = {
 EXISTING = {"labels": A100 | {"pool": "big"}, "count": 2, "pricePerHour": 20}
 ADAPTER = {"source": {"name": "polite", "image": "registry.example.com/polite:1"}}
 VOLUME = {"persistentVolumeClaim": {"claimName": "data"}}
+SOURCE: Json = {
+    "name": "kind",
+    "urls": ["https://example.com/other.parquet"],
+    "image": "registry.example.com/other:1",
+    "imagePullSecrets": ["pull"],
+    "volumeSource": VOLUME,
+}
 TUNING = {
     "preset": {"name": "phi-3-mini-4k-instruct"},
     "method": "qlora",
@@ -89,13 +96,8 @@ VALUES: dict[type[BaseModel], Json] = {
     },
     config.SamplingSpec: {"temperature": 0.5, "top_p": 0.5, "top_k": 5, "min_p": 0.5, "repetition_penalty": 1.5},
     config.AdapterSpec: {"strength": "0.5", "rank": 32},
-    config.DataSource: {
-        "name": "kind",
-        "urls": ["https://example.com/other.parquet"],
-        "image": "registry.example.com/other:1",
-        "imagePullSecrets": ["pull"],
-        "volumeSource": VOLUME,
-    },
+    config.DataSource: SOURCE,
+    config.AdapterDataSource: SOURCE | {"uri": "hf:org/polite"},
     config.TuningSpec: {"method": "lora", "config": {"DatasetConfig": {"shuffle_dataset": False}}},
     config.DataDestination: {
         "image": "registry.example.com/other:1",
@@ -130,6 +132,7 @@ MEANWHILE: dict[str, Json] = {
     "workspaces[].inference.template": {"workspaces[].inference.preset": None},
     "workspaces[].inference.adapters": {"workspaces[].inference.adapters": [ADAPTER]},
     "workspaces[].inference.adapters[].source.volumeSource": {"workspaces[].inference.adapters[].source.image": None},
+    "workspaces[].inference.adapters[].source.uri": {"workspaces[].inference.adapters[].source.image": None},
     "workspaces[].tuning.input.image": {"workspaces[].tuning.input.urls": None},
     "workspaces[].tuning.input.volumeSource": {"workspaces[].tuning.input.urls": None},
     "workspaces[].tuning.output.volumeSource": {

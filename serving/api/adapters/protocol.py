@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from presets.lora import DEFAULT_RANK
+from presets.serve_config import DEFAULT_RANK
 from serving.api.fields import AdapterStrength, ApiModel, Text
 
 # Part of model ids and of the cache's file names.

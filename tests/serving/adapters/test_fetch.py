@@ -286,7 +286,7 @@ def run(home: Path, *arguments: str, **environment: str) -> tuple[int, dict[str,
         env=inherited | {"MODELYARD_CACHE": str(home), "HF_HOME": str(home / "hf")} | environment,
         check=False,
     )
-    return done.returncode, json.loads(done.stdout)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
 def test_the_hub_is_another_source(tmp_path: Path) -> None:
@@ -296,6 +296,8 @@ def test_the_hub_is_another_source(tmp_path: Path) -> None:
         status, told = run(tmp_path / "cache", "hf:org/polite", **settings)
         assert status == 0, told
         assert (Path(told["path"]) / "adapter_config.json").read_bytes() == files()["adapter_config.json"]
+        hub.repositories["org/polite"].token = "secret"  # a replica is not given any
+        assert run(tmp_path / "cache", "hf:org/polite", **settings)[0] == 0, "what was fetched is not used"
         status, told = run(tmp_path / "cache", "hf:org/none", **settings)
         assert (status, told["reason"]) == (1, "AdapterNotFound")
         (tmp_path / "published" / "adapter_model.safetensors").rename(tmp_path / "published" / "adapter_model.bin")

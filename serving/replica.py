@@ -67,7 +67,12 @@ class ModelServer:
         metrics.observe_engine(self._engine, args.workspace)
         metrics.observe_callers(self._callers)
         generation = Generation(
-            models=Models(workspace=args.workspace, preset=args.preset, adapters=self._adapters),
+            models=Models(
+                workspace=args.workspace,
+                preset=args.preset,
+                adapters=self._adapters,
+                strength_by_request=args.engine.kind != "vllm",
+            ),
             tokenizer=self._tokenizer,
             generator=TextGenerator(self._engine, self._tokenizer, metrics),
             max_context=args.engine.max_context,

@@ -17,7 +17,8 @@ class AdapterReport(BaseModel):
     state: State
     """Of what is wanted now. While another version loads, or after it failed, `version` is still answered with."""
     version: str | None
-    """name@sha256:DIGEST of the content that requests are answered with; null if there is none."""
+    """name@sha256:DIGEST of the content that requests are answered with, and *STRENGTH where that is not 1; null if
+    there is none."""
     strength: float
     reason: str
     message: str

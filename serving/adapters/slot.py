@@ -52,7 +52,6 @@ class Slot:
         """The engine's id of what requests are answered with."""
         self.ready_since = 0
         """Unix time in seconds at which that version began to be."""
-        self._strength = settings.strength
         self._refused: dict[str, AdapterRefused] = {}
         self._removed = False
         self._changed = asyncio.Event()
@@ -76,7 +75,7 @@ class Slot:
         """How a request is answered with it now. RuntimeError without a version: never the model itself instead."""
         if self.version is None:
             raise RuntimeError(f"the adapter {self.settings.name} is not ready")
-        return AdapterUse(id=self.version, strength=self._strength if strength is None else strength)
+        return AdapterUse(id=self.version, strength=strength)
 
     def report(self) -> AdapterReport:
         return AdapterReport(
@@ -129,7 +128,6 @@ class Slot:
             _log.exception("adapter %s failed", settings.name)
             self._told(settings, "Failed", "AdapterFailed", f"{type(error).__name__}: {error}; the log has more")
         else:
-            self._strength = settings.strength
             self._told(settings, "Ready", "", remark)
 
     def _told(self, settings: AdapterSettings, state: State, reason: str, message: str) -> None:
@@ -142,7 +140,7 @@ class Slot:
 
     async def _bring(self, settings: AdapterSettings) -> str:
         prepared = await self._prepare(settings, self._progress)
-        version = f"{settings.name}@sha256:{prepared.digest.removeprefix('sha256:')[:12]}"
+        version = _version(settings, prepared.digest)
         if version != self.version:
             await self._load(Adapter(id=version, path=prepared.path, strength=settings.strength))
         return prepared.remark
@@ -165,6 +163,12 @@ class Slot:
         if self.state == "Loading":
             done = f", {progress.done} of {progress.total} bytes" if progress.done and progress.total else ""
             self.message = f"{progress.message}{done}"
+
+
+def _version(settings: AdapterSettings, digest: str) -> str:
+    """The engine's id. Another strength is another one: vLLM scales an adapter when it loads it."""
+    strength = "" if settings.strength == 1 else f"*{settings.strength:g}"
+    return f"{settings.name}@sha256:{digest.removeprefix('sha256:')[:12]}{strength}"
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:

@@ -69,29 +69,48 @@ def adapted(folder: Path, *names: str, **more: Any) -> dict[str, Any]:  # noqa: 
     return spec
 
 
-def answer(yard: Yard, model: str, **more: Any) -> str:  # noqa: ANN401 - any parameter of a request
-    """What a model says first, always the same."""
+def likeliest(yard: Yard, model: str, **more: Any) -> dict[str, float]:  # noqa: ANN401 - any parameter of a request
+    """The first tokens that a model holds for likeliest, with their log probabilities.
+
+    A text would tell less: random adapters leave near ties, which the next request's place in a batch tips.
+    """
     answered = yard.client(CHAT).chat.completions.create(
-        model=model, messages=[{"role": "user", "content": CAPITAL}], max_tokens=24, temperature=0, **more
+        model=model,
+        messages=[{"role": "user", "content": CAPITAL}],
+        max_tokens=1,
+        temperature=0,
+        logprobs=True,
+        top_logprobs=20,
+        **more,
     )
-    return answered.choices[0].message.content or ""
+    logprobs = answered.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content
+    return {each.token: each.logprob for each in logprobs.content[0].top_logprobs}
+
+
+def alike(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Whether two are the same but for the rounding of bfloat16."""
+    common = one.keys() & other.keys()
+    return len(common) >= 10 and max(abs(one[token] - other[token]) for token in common) < 0.3
 
 
 def test_adapters_are_added_and_removed_under_streams_without_a_restart(yard: Yard, adapters: Path) -> None:
-    engine, before = yard.engine_pid(CHAT), answer(yard, CHAT)
+    engine, before = yard.engine_pid(CHAT), likeliest(yard, CHAT)
     yard.configure(adapted(adapters, "first", "second"))
     assert "in place: adapters" in " ".join(yard.pulumi("preview").expect().text.split())
     with Streams(yard, CHAT, clients=4) as streams:
         yard.up(adapted(adapters, "first", "second"))
         assert yard.conditions(CHAT)["AdaptersReady"] == "True"
-        first, second = answer(yard, "first"), answer(yard, f"{CHAT}:second")
+        first, second = likeliest(yard, "first"), likeliest(yard, f"{CHAT}:second")
         yard.up(adapted(adapters, "second"))
-        assert answer(yard, "second") == second, "an adapter changed when another one went"
+        assert alike(likeliest(yard, "second"), second), "an adapter changed when another one went"
         with pytest.raises(openai.NotFoundError):
-            answer(yard, "first")
+            likeliest(yard, "first")
     assert not streams.failures, f"{len(streams.failures)} failed, the first: {streams.failures[0]}"
-    assert len({before, first, second}) == 3, "an adapter is listed, but its weights are not used"
-    assert answer(yard, CHAT) == before, "an adapter leaks into the model itself"
+    different = [(before, first), (before, second), (first, second)]
+    assert not any(alike(*pair) for pair in different), "an adapter is listed, but its weights are not used"
+    assert alike(likeliest(yard, CHAT), before), "an adapter leaks into the model itself"
     assert yard.engine_pid(CHAT) == engine, "an adapter restarted the engine"
 
 
@@ -103,24 +122,26 @@ def test_the_list_of_models_and_the_outputs_name_them(yard: Yard, adapters: Path
 
 def test_strength_changes_what_is_said_down_to_the_model_itself(yard: Yard, adapters: Path) -> None:
     yard.up(adapted(adapters, "first", strength="1.0"))
-    full = answer(yard, "first")
-    assert answer(yard, "first", extra_body={"adapter_strength": 0.0}) == answer(yard, CHAT)
-    engine = yard.engine_pid(CHAT)
+    engine, plain, full = yard.engine_pid(CHAT), likeliest(yard, CHAT), likeliest(yard, "first")
+    assert alike(likeliest(yard, "first", extra_body={"adapter_strength": 0.0}), plain)
+    half = likeliest(yard, "first", extra_body={"adapter_strength": 0.5})
+    assert not alike(half, plain)
+    assert not alike(half, full)
     yard.up(adapted(adapters, "first", strength="0.0"))
-    assert answer(yard, "first") == answer(yard, CHAT)
-    assert answer(yard, "first", extra_body={"adapter_strength": 1.0}) == full
+    assert alike(likeliest(yard, "first"), plain)
+    assert alike(likeliest(yard, "first", extra_body={"adapter_strength": 1.0}), full)
     assert yard.engine_pid(CHAT) == engine
 
 
 def test_a_refused_adapter_fails_the_update_with_its_reason_and_all_else_serves(yard: Yard, adapters: Path) -> None:
     yard.up(adapted(adapters, "first"))
-    first, engine = answer(yard, "first"), yard.engine_pid(CHAT)
+    first, engine = likeliest(yard, "first"), yard.engine_pid(CHAT)
     yard.configure(adapted(adapters, "first", "wide"))
     failed = yard.pulumi("up").expect_failure().text
     assert "RankTooHigh" in failed
     assert "adapter wide" in failed
     assert "the config of the last successful update is served" in failed
-    assert answer(yard, "first") == first
+    assert alike(likeliest(yard, "first"), first)
     assert yard.engine_pid(CHAT) == engine
     yard.up(adapted(adapters, "first"), refresh=True)
     assert yard.conditions(CHAT)["AdaptersReady"] == "True"
@@ -136,5 +157,5 @@ def test_an_adapter_without_effect_is_refused_by_the_engine_and_named(
     failed = yard.pulumi("up").expect_failure().text
     assert "NoEffect" in failed
     assert "adapter empty" in failed
-    assert answer(yard, CHAT)
+    assert likeliest(yard, CHAT)
     yard.up(workspace(CHAT))

@@ -37,10 +37,19 @@ class Models:
     An adapter has two: `WORKSPACE:NAME`, which the list shows, and its name alone.
     """
 
-    def __init__(self, *, workspace: str, preset: str, adapters: AdapterRegistry | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        workspace: str,
+        preset: str,
+        adapters: AdapterRegistry | None = None,
+        strength_by_request: bool = True,
+    ) -> None:
         self.default = ModelCard(id=workspace, created=int(time.time()), root=preset)
         """The model of endpoints whose requests name none."""
         self._adapters = adapters
+        self._strength_by_request = strength_by_request
+        """Whether the engine can add less of an adapter for one request than for another."""
 
     def choose(self, model: str, strength: float | None = None) -> ModelChoice:
         """The model with that id; `strength` is how much of its adapter is added.
@@ -49,6 +58,13 @@ class Models:
         InvalidRequest for a strength without an adapter.
         """
         slot = self.slot(model)
+        if strength is not None and not self._strength_by_request:
+            raise InvalidRequest(
+                "Unsupported parameter 'adapter_strength': this workspace's engine scales an adapter when it loads it; "
+                "leave it out.",
+                param="adapter_strength",
+                code="unsupported_parameter",
+            )
         if slot is not None:
             return ModelChoice(self._id(slot), self, strength)
         if strength is not None:

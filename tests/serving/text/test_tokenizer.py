@@ -12,7 +12,13 @@ from tokenizers import Tokenizer as ReferenceTokenizer
 from tokenizers import models, pre_tokenizers, processors
 
 from serving.errors import StartupFailure
-from serving.text.tokenizer import ChatTemplateMissing, ChatTemplateRefused, ModelTokenizer, load_tokenizer
+from serving.text.tokenizer import (
+    ChatTemplateMissing,
+    ChatTemplateRefused,
+    ModelTokenizer,
+    ToolsNotInTemplate,
+    load_tokenizer,
+)
 
 HELLO = [{"role": "user", "content": "Hello"}]
 WORDS = ["<s>", "</s>", "<turn>", "one", "two", "three"]
@@ -153,3 +159,38 @@ def test_a_tokenizer_that_cannot_be_read_is_a_failure_of_the_start(
         load_tokenizer(model_dir)
     assert caught.value.reason == "TokenizerInvalid"
     assert str(model_dir) in caught.value.message
+
+
+def test_a_special_token_is_shown_where_it_is_a_marker(
+    smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
+) -> None:
+    ids = reference_tokenizer.encode("<|im_start|>one <|im_end|> two<|im_start|>").ids
+    marker = smollm2_tokenizer.special_tokens(["<|im_end|>", "one"])
+    assert marker == {"<|im_end|>": reference_tokenizer.token_to_id("<|im_end|>")}
+    assert smollm2_tokenizer.decode(ids, shown=frozenset(marker.values())) == "one <|im_end|> two"
+    assert smollm2_tokenizer.decode(ids) == "one  two"
+
+
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look_up"}}
+
+
+def test_a_template_without_tools_is_told_from_one_with(model_dir: Path) -> None:
+    write(model_dir, "chat_template.jinja", TEMPLATE)
+    with pytest.raises(ToolsNotInTemplate):
+        load_tokenizer(model_dir).render_chat(HELLO, tools=[TOOL])
+    write(model_dir, "chat_template.jinja", "{% for t in tools or [] %}{{ t.function.name }} {% endfor %}" + TEMPLATE)
+    assert load_tokenizer(model_dir).render_chat(HELLO, tools=[TOOL]) == "look_up Hello <turn>"
+
+
+def test_a_template_takes_the_settings_that_it_names_and_nothing_of_its_own_making(model_dir: Path) -> None:
+    write(model_dir, "chat_template.jinja", "{{ bos_token }}{% if loud %}LOUD {% endif %}" + TEMPLATE)
+    tokenizer = load_tokenizer(model_dir)
+    assert tokenizer.template_takes("loud")
+    assert not any(map(tokenizer.template_takes, ("lou", "messages", "bos_token", "tools", "quiet")))
+    assert tokenizer.render_chat(HELLO, settings={"loud": True}) == "<s>LOUD Hello <turn>"
+
+
+def test_whatever_a_template_raises_is_its_refusal(model_dir: Path) -> None:
+    write(model_dir, "chat_template.jinja", "{{ 1 // (messages | length - 1) }}")
+    with pytest.raises(ChatTemplateRefused, match="division"):
+        load_tokenizer(model_dir).render_chat(HELLO)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from serving.engines.vllm_engine.arguments import Arguments
+from serving.engines.vllm_engine.guard import end_children_with_this_process
 from serving.errors import StartupFailure
 
 _BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
@@ -151,6 +152,7 @@ class VllmLibrary:
 
     def start(self, arguments: Arguments, report: Callable[[Load], None]) -> RunningLlm:
         self._errors_before = self._errors.stat().st_size if self._errors.exists() else 0
+        end_children_with_this_process()
         engine_args = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs(**arguments)
         async_llm = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
         return async_llm.from_engine_args(engine_args, stat_loggers=[lambda *_: _LoadLogger(report)])

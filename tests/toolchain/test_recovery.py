@@ -49,6 +49,9 @@ class Slow(ResourceProvider):
 def running(argv: list[str], cwd: Path) -> Iterator[int]:
     process = subprocess.Popen(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
+        # a process is started a moment before it bears its program's name
+        while Path(f"/proc/{process.pid}/comm").read_text().strip() != Path(argv[0]).name[:15]:
+            time.sleep(0.01)
         yield process.pid
     finally:
         process.kill()

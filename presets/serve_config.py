@@ -45,8 +45,6 @@ class VllmArgs(ServeConfigModel):
     """Machines that one replica is spread over."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Part of each GPU's memory that it takes."""
-    quantization: LoadQuantization | None = None
-    """Of weights that are published in 16 bits."""
     max_adapters: int = Field(default=0, ge=0)
     """LoRA adapters that are served at the same time; 0: none can be loaded."""
     max_adapter_rank: int = Field(default=16, ge=1)
@@ -60,6 +58,8 @@ class EngineArgs(ServeConfigModel):
 
     kind: Literal["transformers", "vllm"] = "transformers"
     dtype: Dtype = "bfloat16"
+    quantization: LoadQuantization | None = None
+    """Of weights that are published in 16 bits."""
     max_context: int = Field(ge=1)
     """Tokens of prompt and completion together that one sequence may hold."""
     max_sequences: int = Field(ge=1)

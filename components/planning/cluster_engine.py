@@ -20,7 +20,6 @@ def engine_args(workspace: PlacedWorkspace) -> EngineArgs:
         pipeline_parallel=split.pipeline,
         nodes=placement.nodes_of_replica,
         gpu_memory_utilization=load.utilization or engine_facts("vllm").utilization,
-        quantization=load.quantization,
         max_adapters=len(load.adapter_ranks),
         max_adapter_rank=max(load.adapter_ranks, default=VllmArgs().max_adapter_rank),
         arguments=passed_on(inference.config.vllm),
@@ -28,6 +27,7 @@ def engine_args(workspace: PlacedWorkspace) -> EngineArgs:
     return EngineArgs(
         kind=load.engine,
         dtype=load.dtype,
+        quantization=load.quantization,
         max_context=load.context,
         max_sequences=load.sequences,
         vllm=vllm if load.engine == "vllm" else None,

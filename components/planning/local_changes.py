@@ -26,6 +26,7 @@ _IN_WORDS = {
     "args.trust_remote_code": "trust_remote_code",
     "args.engine.kind": "engine",
     "args.engine.dtype": "dtype",
+    "args.engine.quantization": "quantization",
     "args.engine.max_context": "maxContext",
     "args.engine.max_sequences": "maxSequences",
     "args.engine.threads": "threads",

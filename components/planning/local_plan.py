@@ -98,6 +98,7 @@ def _plan(sized: Sized, machine: Machine, code_version: str, api_keys: tuple[Api
             reasoning_parser=sized.facts.parsers.reasoning or None,
             engine=EngineArgs(
                 dtype=inference.config.dtype or DEFAULT_DTYPE,
+                quantization=inference.config.quantization,
                 max_context=sizing.max_context,
                 max_sequences=sizing.max_sequences,
                 threads=sizing.threads,

@@ -57,14 +57,6 @@ def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
         )
     for index, adapter in enumerate(inference.adapters):
         problems += _volume(adapter.source, place.at("adapters", index, "source"))
-    if inference.config.quantization is not None:
-        problems.append(
-            place.at("config", "quantization").problem(
-                found=inference.config.quantization,
-                allowed=f"none: quantization is not in this version of target local, {_ELSEWHERE}",
-                do="leave quantization out, or choose a smaller preset",
-            )
-        )
     return problems
 
 

@@ -21,7 +21,7 @@ from presets.memory import (
     weights_bytes,
 )
 from presets.placement import DEFAULT_CONTEXT, with_slots
-from presets.serve_config import Dtype
+from presets.serve_config import Dtype, LoadQuantization
 
 DEFAULT_SEQUENCES = 32
 DEFAULT_DTYPE: Dtype = "bfloat16"
@@ -102,7 +102,7 @@ def size(preset: Preset, inference: InferenceSpec, replicas: int, machine: Machi
     config, ranks = inference.config, tuple(adapter.rank for adapter in inference.adapters)
     dtype = config.dtype or DEFAULT_DTYPE
     max_context = config.max_context or min(context_limit(preset), DEFAULT_CONTEXT)
-    load = _Load(preset=preset, dtype=dtype, context=max_context, adapter_ranks=ranks)
+    load = _Load(preset=preset, dtype=dtype, quantization=config.quantization, context=max_context, adapter_ranks=ranks)
     replicas_in_room = 1 if machine.gpus else replicas
     max_sequences = config.max_sequences or _default_sequences(
         replace(load, adapter_ranks=with_slots(preset, ranks)), replicas_in_room, machine
@@ -122,6 +122,7 @@ class _Load:
 
     preset: Preset
     dtype: Dtype
+    quantization: LoadQuantization | None
     context: int
     adapter_ranks: tuple[int, ...]
 
@@ -130,7 +131,7 @@ def _need(load: _Load, sequences: int, machine: Machine) -> MemoryNeed:
     preset, shape, dtype = load.preset, load.preset.shape, load.dtype
     processes = round(engine_facts("transformers").runtime_gib * GIB) if machine.gpus else CPU_PROCESSES_BYTES
     return MemoryNeed(
-        weights=weights_bytes(preset, dtype),
+        weights=weights_bytes(preset, dtype, load.quantization),
         kv_cache=sequences * kv_cache_bytes(shape, load.context, dtype),
         runtime=processes + logits_bytes(shape, sequences),
         adapters=sum(

@@ -6,7 +6,7 @@ from components.planning.api_keys import key_warnings
 from components.planning.config import WorkspaceSpec
 from components.planning.ignored import ignored_here
 from components.planning.local_fit import Sized
-from components.planning.local_sizing import DEFAULT_SEQUENCES, Machine, place
+from components.planning.local_sizing import DEFAULT_DTYPE, DEFAULT_SEQUENCES, Machine, place
 from components.planning.spec import Spec
 
 
@@ -33,6 +33,7 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
             },
             "the login is that of docker's config.json",
         ),
+        *_of_quantization(sized, machine),
         *ignored_here({"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers"),
     ]
     if sequences < DEFAULT_SEQUENCES and sized.inference.config.max_sequences is None:
@@ -41,6 +42,16 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
             f"because more do not fit in {place(machine)}; a shorter inference.config.maxContext allows more"
         )
     return [f"{workspace.name}: {warning}" for warning in warnings]
+
+
+def _of_quantization(sized: Sized, machine: Machine) -> list[str]:
+    quantization = sized.inference.config.quantization
+    if quantization is None or machine.gpus:
+        return []
+    return [
+        f"{quantization} saves memory and costs time on a CPU: a token takes several times as long as in "
+        f"{sized.inference.config.dtype or DEFAULT_DTYPE}; it is for models that do not fit otherwise"
+    ]
 
 
 def _of_nodes(workspace: WorkspaceSpec) -> list[str]:

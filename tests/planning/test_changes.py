@@ -43,6 +43,7 @@ def deployed(stack: str, code_version: str = "c0de") -> Mapping[str, Mapping[str
         (chat(), chat("replicas: 2"), "replicas 1 -> 2"),
         (chat("replicas: 2"), chat(), "replicas 2 -> 1"),
         (chat(), chat(config="maxContext: 1024"), "new replicas beside the old ones: maxContext"),
+        (chat(), chat(config="quantization: int8"), "new replicas beside the old ones: quantization"),
         (chat(), chat(config="dtype: float32"), "new replicas beside the old ones: dtype"),
         (chat(), chat(preset="name: smollm2-360m-instruct"), "new replicas beside the old ones: preset, weights"),
         (

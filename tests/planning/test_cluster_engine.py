@@ -44,10 +44,15 @@ def test_a_model_over_several_nodes_is_told_its_stages() -> None:
 
 def test_arguments_that_the_plan_or_the_api_has_taken_are_not_told_again() -> None:
     vllm = "vllm: {gpu-memory-utilization: 0.5, enforce-eager: true, tool-call-parser: hermes}"
-    told = vllm_args("phi-4", "Standard_NC24ads_A100_v4", f"{vllm}, quantization: nf4")
+    told = vllm_args("phi-4", "Standard_NC24ads_A100_v4", vllm)
     assert told.gpu_memory_utilization == 0.5
-    assert told.quantization == "nf4"
     assert told.arguments == {"enforce-eager": True}
+
+
+def test_either_engine_is_told_what_its_weights_become() -> None:
+    assert args("phi-4", "Standard_NC24ads_A100_v4", "quantization: nf4").quantization == "nf4"
+    assert args("phi-4", "Standard_NC24ads_A100_v4", "quantization: int8").kind == "transformers"
+    assert args("phi-4", "Standard_NC24ads_A100_v4", "quantization: int8").quantization == "int8"
 
 
 def test_there_is_room_for_each_adapter_at_the_largest_rank() -> None:

@@ -57,6 +57,15 @@ def test_float32_takes_twice_the_memory_of_bfloat16() -> None:
     assert full.memory.kv_cache == 2 * half.memory.kv_cache
 
 
+def test_weights_in_4_bits_take_less_memory_and_a_warning_says_what_they_cost_a_cpu() -> None:
+    plain, quantized = chat_plan(), chat_plan(config="quantization: nf4")
+    assert quantized.memory.weights < 0.55 * plain.memory.weights, "embeddings stay as they are"
+    assert quantized.serve_args.engine.quantization == "nf4"
+    (warning,) = plan_of(chat(config="quantization: nf4")).warnings
+    assert "a token takes several times as long as in bfloat16" in warning
+    assert not plan_of(chat(config="quantization: nf4"), ONE_GPU).warnings
+
+
 def test_every_replica_has_its_own_memory() -> None:
     assert chat_plan("replicas: 3").memory_bytes == 3 * chat_plan().memory.total
 

@@ -60,7 +60,8 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = pick_device()
-    _log.info("loading %s in %s on %s with %d threads", options.model_dir, args.dtype, device, torch.get_num_threads())
+    form = f"{args.quantization} and {args.dtype}" if args.quantization else args.dtype
+    _log.info("loading %s in %s on %s with %d threads", options.model_dir, form, device, torch.get_num_threads())
     begin = time.monotonic()
     model = load_model(
         options.model_dir,
@@ -68,6 +69,7 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
         device=device,
         max_context=args.max_context,
         trust_remote_code=options.trust_remote_code,
+        quantization=args.quantization,
     )
     loaded = time.monotonic()
     engine = TransformersEngine(

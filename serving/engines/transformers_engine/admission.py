@@ -11,7 +11,7 @@ from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.schedule import Sequence
 from serving.engines.transformers_engine.slots import Contents, SlotPool
 from serving.engines.transformers_engine.token_history import history_of
-from serving.engines.transformers_engine.waiting import WaitingRequests
+from serving.engines.waiting import WaitingRequests
 
 
 class Admission:

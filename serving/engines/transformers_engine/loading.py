@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
-from presets.serve_config import Dtype
+from presets.serve_config import Dtype, LoadQuantization
 from serving.engines.transformers_engine import attention
 from serving.errors import StartupFailure
 
@@ -27,12 +27,27 @@ def pick_device() -> torch.device:
 
 
 def load_model(
-    model_dir: Path, *, dtype: Dtype, device: torch.device, max_context: int, trust_remote_code: bool
+    model_dir: Path,
+    *,
+    dtype: Dtype,
+    device: torch.device,
+    max_context: int,
+    trust_remote_code: bool,
+    quantization: LoadQuantization | None = None,
 ) -> PreTrainedModel:
-    """A model for inference on `device`, with the engine's attention. Raises StartupFailure; reads no network."""
+    """A model for inference on `device`, with the engine's attention. Raises StartupFailure; reads no network.
+
+    quantization: what bitsandbytes makes of the weights of linear layers; products still give `dtype`.
+    """
     transformers_logging.disable_progress_bar()
     config = _read_config(model_dir, trust_remote_code)
     refuse_unsupported(config, max_context, trust_remote_code)
+    if quantization and getattr(config, "quantization_config", None):
+        raise StartupFailure(
+            "UnsupportedArchitecture",
+            f"the weights in {model_dir} are published quantized, so {quantization} cannot be made of them; leave "
+            "quantization out",
+        )
     if not any(model_dir.glob("*.safetensors")):
         raise StartupFailure("WeightsNotFound", f"{model_dir} has no *.safetensors; fetch the weights again")
     try:
@@ -45,13 +60,33 @@ def load_model(
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **_quantized(quantization, dtype, device),
         )
         model, report = loaded
-        model = model.to(device).eval().requires_grad_(False)
+        # bitsandbytes' layers are made where they stay
+        model = (model if quantization else model.to(device)).eval().requires_grad_(False)
     except Exception as error:
         raise _explain(error, model_dir, config.model_type) from error
     _refuse_missing_weights(model_dir, report)
     return model
+
+
+def _quantized(quantization: LoadQuantization | None, dtype: Dtype, device: torch.device) -> dict[str, Any]:
+    """What transformers has to be told beside all else."""
+    if quantization is None:
+        return {}
+    if quantization == "int8":
+        # it says at each product of each layer that the input becomes float16
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,  # as presets.memory.NF4_BYTES counts
+            bnb_4bit_compute_dtype=getattr(torch, dtype),
+        )
+    return {"quantization_config": config, "device_map": device}
 
 
 def refuse_unsupported(config: PreTrainedConfig, max_context: int, trust_remote_code: bool = False) -> None:

@@ -50,7 +50,9 @@ def warm_up(engine: TransformersEngine) -> float:
     ours, theirs = ours - ours.mean(dim=-1, keepdim=True), theirs - theirs.mean(dim=-1, keepdim=True)
     difference = float((ours - theirs).norm() / theirs.norm())
     _log.info("first steps differ from transformers by %.2g of the logits' spread", difference)
-    if not difference <= _TOLERANCE[engine.model.dtype]:
+    # bitsandbytes' int8 rounds each product by the largest numbers of all rows, so no two cuts of a prompt agree
+    loose = getattr(engine.model, "is_loaded_in_8bit", False)
+    if not difference <= _TOLERANCE[torch.float16 if loose else engine.model.dtype]:
         raise StartupFailure(
             "UnsupportedArchitecture",
             f"{name} gives other logits in this engine than in transformers (relative difference {difference:.2g}), "

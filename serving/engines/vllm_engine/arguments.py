@@ -54,7 +54,7 @@ def launch_arguments(args: EngineArgs, model_dir: Path, *, trust_remote_code: bo
         "pipeline_parallel_size": vllm.pipeline_parallel,
         "gpu_memory_utilization": vllm.gpu_memory_utilization,
         **_spread(vllm),
-        **_quantization(vllm.quantization),
+        **_quantization(args.quantization),
         **_adapters(vllm),
     }
     further = further_arguments(vllm.arguments)

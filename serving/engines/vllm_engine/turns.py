@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from serving.engines.protocol import GenerationRequest
-from serving.engines.transformers_engine.waiting import WaitingRequests
+from serving.engines.waiting import WaitingRequests
 
 
 class Turns:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.engines.protocol import GenerationRequest
-from serving.engines.transformers_engine.waiting import WaitingRequests
+from serving.engines.waiting import WaitingRequests
 from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import request, run
 from tests.serving.engines.tiny_models import prompt

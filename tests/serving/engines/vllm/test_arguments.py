@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presets.serve_config import EngineArgs, VllmArgs
+from presets.serve_config import EngineArgs, LoadQuantization, VllmArgs
 from serving.engines.build import build_engine
 from serving.engines.process.engine_process import EngineProcess
 from serving.engines.vllm_engine.arguments import launch_arguments
@@ -17,12 +17,19 @@ from serving.errors import StartupFailure
 WEIGHTS = Path("/cache/weights")
 
 
-def plan(**vllm: Any) -> EngineArgs:
-    return EngineArgs(kind="vllm", dtype="float16", max_context=4096, max_sequences=64, vllm=VllmArgs(**vllm))
+def plan(quantization: LoadQuantization | None = None, **vllm: Any) -> EngineArgs:
+    return EngineArgs(
+        kind="vllm",
+        dtype="float16",
+        quantization=quantization,
+        max_context=4096,
+        max_sequences=64,
+        vllm=VllmArgs(**vllm),
+    )
 
 
-def arguments(**vllm: Any) -> dict[str, Any]:
-    return launch_arguments(plan(**vllm), WEIGHTS, trust_remote_code=False)
+def arguments(quantization: LoadQuantization | None = None, **vllm: Any) -> dict[str, Any]:
+    return launch_arguments(plan(quantization, **vllm), WEIGHTS, trust_remote_code=False)
 
 
 def test_the_least_that_vllm_is_told_is_all_that_the_plan_counts_with() -> None:

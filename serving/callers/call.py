@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from serving.callers.errors import AdminKeyRequired, ModelNotAllowed
 from serving.callers.key_use import KeyUse
 from serving.callers.usage import UsageLedger
+from serving.engines.protocol import EngineUnavailable, RequestFailed
 
 
 class Call:
@@ -49,7 +50,9 @@ class Call:
 
     @contextmanager
     def spending(self, model: str, prompt_tokens: int) -> Iterator[Spending]:
-        """Around one generation. Takes the prompt's tokens, and gives them back if the engine did not take the prompt.
+        """Around one generation. Takes the prompt's tokens, and gives them back if the engine refused the prompt.
+
+        A caller who leaves before the first token pays for it: it may have been read already.
 
         Raises ModelNotAllowed and LimitReached.
         """
@@ -63,9 +66,13 @@ class Call:
         spending = Spending(self, model, prompt_tokens)
         try:
             yield spending
-        finally:
+        except (EngineUnavailable, RequestFailed):
             if self.key is not None and not spending.admitted:
                 self.key.charge_tokens(-prompt_tokens)
+            raise
+        except BaseException:
+            spending.admit()
+            raise
 
     @contextmanager
     def going_on(self) -> Iterator[None]:

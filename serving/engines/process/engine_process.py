@@ -186,8 +186,9 @@ class EngineProcess:
                 if event is None:
                     return False
             if isinstance(event, AdapterNotLoaded):
-                _log.error("the adapter %s is lost: %s: %s", adapter.id, event.reason, event.message)
-                del self._adapters[adapter.id]
+                _log.error("requests with %s fail from now on: %s: %s", adapter.id, event.reason, event.message)
+            if adapter.id not in self._adapters:  # unloaded meanwhile
+                child.send(UnloadAdapter(adapter.id))
         return True
 
     async def _supervise(self, child: Child) -> None:

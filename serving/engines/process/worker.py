@@ -89,6 +89,9 @@ def _take_adapters(engine: TransformersEngine, reader: AdapterReader) -> Iterato
         except AdapterRefused as refused:
             _log.warning("the adapter %s is refused: %s", adapter.id, refused)
             yield AdapterNotLoaded(adapter.id, refused.reason, refused.message)
+        except Exception as error:  # noqa: BLE001 - an adapter must not end the requests that run without it
+            _log.exception("the adapter %s cannot be taken", adapter.id)
+            yield AdapterNotLoaded(adapter.id, "OutOfMemory", f"there is no room for it in memory: {error}")
         else:
             _log.info("the adapter %s is loaded from %s", adapter.id, adapter.path)
             yield AdapterLoaded(adapter.id)

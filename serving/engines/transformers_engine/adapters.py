@@ -70,16 +70,18 @@ class AdapterStore:
 
     def add(self, adapter: Adapter, weights: AdapterWeights) -> None:
         """Know an adapter, whose weights have been read, from now on."""
+        rank = max(self._rank, -(-weights.rank // _RANK_STEP) * _RANK_STEP)
+        targets = self._targets | set(weights.layers)
+        slots = max(len(self._slots), min(self._max_slots, 2 ** len(self._known).bit_length()))
+        if (rank, targets, slots) != (self._rank, self._targets, len(self._slots)):
+            # may find no memory, so nothing has changed until it is there
+            stacks = self._stacks(rank, targets, slots)
+            self._rank, self._targets = rank, targets
+            self._slots += [_Slot() for _ in range(slots - len(self._slots))]
+            self._use(stacks)
         self._known[adapter.id] = adapter
         self._leaving.discard(adapter.id)
         self._keep(adapter.id, weights)
-        rank = max(self._rank, -(-weights.rank // _RANK_STEP) * _RANK_STEP)
-        targets = self._targets | set(weights.layers)
-        slots = min(self._max_slots, 2 ** (len(self._known) - 1).bit_length())
-        if rank > self._rank or targets > self._targets or slots > len(self._slots):
-            self._rank, self._targets = rank, targets
-            self._slots += [_Slot() for _ in range(slots - len(self._slots))]
-            self._rebuild()
 
     def remove(self, adapter_id: str) -> None:
         """Take no new requests for an adapter; forget it when the last of those it has been entered for has left."""
@@ -178,21 +180,30 @@ class AdapterStore:
         while len(self._weights) > 1 and sum(each.size_bytes for each in self._weights.values()) > self._memory_bytes:
             self._weights.popitem(last=False)
 
-    def _rebuild(self) -> None:
-        """New matrices for all slots, with more ranks or for more layers, and what they held put in again."""
+    def _stacks(self, rank: int, targets: frozenset[str], slots: int) -> list[LoraStack | None]:
+        """Empty matrices for each layer; None for one that no adapter changes."""
+        stacks: list[LoraStack | None] = []
         for layer in self._layers:
-            targets = [member for member, name in enumerate(layer.names) if name in self._targets]
-            layer.lora = None
-            if targets:
-                layer.lora = LoraStack(
-                    targets,
+            members = [member for member, name in enumerate(layer.names) if name in targets]
+            stacks.append(
+                LoraStack(
+                    members,
                     layer.sizes,
                     layer.in_features,
-                    slots=len(self._slots),
-                    rank=self._rank,
+                    slots=slots,
+                    rank=rank,
                     dtype=self._dtype,
                     device=self._device,
                 )
+                if members
+                else None
+            )
+        return stacks
+
+    def _use(self, stacks: Sequence[LoraStack | None]) -> None:
+        """Compute with other matrices from now on; what running requests use is put in again."""
+        for layer, stack in zip(self._layers, stacks, strict=True):
+            layer.lora = stack
         for index, slot in enumerate(self._slots):
             adapter_id, slot.adapter_id = slot.adapter_id, ""
             if slot.users:

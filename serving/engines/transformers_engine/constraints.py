@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from serving.errors import StartupFailure
 from serving.text.tokenizer import load_tokenizer
 
 _SILENT = 0
+_KEPT = 16
+"""Compiled grammars: a large one takes tenths of a second, and the choices of a request have the same one."""
 _WORD = 32
 """Tokens a word of a mask has."""
 
@@ -60,14 +63,21 @@ class Constraints:
         self._model_dir = model_dir
         self._vocabulary = vocabulary
         self._tokenizer: LLTokenizer | None = None
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
     def compile(self, grammar: str, stop_token_ids: frozenset[int]) -> Constraint:
         """The beginning of a completion; `grammar` as GenerationRequest has it. Raises RequestFailed."""
         tokenizer = self._grammar_tokenizer()
-        matcher = LLMatcher(tokenizer, grammar, log_level=_SILENT)
-        if matcher.is_error():
-            raise RequestFailed(f"the grammar cannot be used: {matcher.get_error()}")
-        return Constraint(matcher, stop_token_ids, frozenset(tokenizer.eos_tokens))
+        matcher = self._compiled.get(grammar)
+        if matcher is None:
+            matcher = LLMatcher(tokenizer, grammar, log_level=_SILENT)
+            if matcher.is_error():
+                raise RequestFailed(f"the grammar cannot be used: {matcher.get_error()}")
+            self._compiled[grammar] = matcher
+        self._compiled.move_to_end(grammar)
+        while len(self._compiled) > _KEPT:
+            self._compiled.popitem(last=False)
+        return Constraint(matcher.deep_copy(), stop_token_ids, frozenset(tokenizer.eos_tokens))
 
     def _grammar_tokenizer(self) -> LLTokenizer:
         # Made for the first grammar: it takes a second and the memory of a second vocabulary.

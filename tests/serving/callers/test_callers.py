@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from presets.serve_config import ApiKey
 from serving.callers.call import Call, current_call
 from serving.callers.callers import Callers
-from serving.callers.errors import AdminKeyRequired, InvalidApiKey, LimitReached, ModelNotAllowed
+from serving.callers.errors import AdminKeyRequired, InvalidApiKey, LimitReached, ModelNotAllowed, RequestTimedOut
+from serving.engines.protocol import EngineOverloaded, EngineUnavailable, RequestFailed
 
 
 def key(name: str, **settings: Any) -> ApiKey:
@@ -80,6 +82,30 @@ async def test_a_model_that_is_not_allowed_takes_nothing_from_the_allowance() ->
     with some.call(alice, limited=True) as call, pytest.raises(ModelNotAllowed), call.spending("chat", 5):
         pass
     assert alice.tokens.left(0.0) == 10
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"),
+    [
+        (EngineOverloaded("full"), 10),
+        (EngineUnavailable("restarting"), 10),
+        (RequestFailed("the adapter is gone"), 10),
+        (RequestTimedOut("too late"), 5),
+        (asyncio.CancelledError(), 5),
+        (GeneratorExit(), 5),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+async def test_a_prompt_that_was_refused_costs_nothing_and_one_that_was_given_up_costs_its_tokens(
+    ends: BaseException, left: int
+) -> None:
+    some = callers(key("alice", tokens_per_minute=10))
+    alice = some.identify("alice")
+    assert alice
+    assert alice.tokens
+    with some.call(alice, limited=True) as call, pytest.raises(type(ends)), call.spending("chat", 5):
+        raise ends
+    assert alice.tokens.left(0.0) == left
 
 
 async def test_a_request_that_fails_is_over_as_well() -> None:

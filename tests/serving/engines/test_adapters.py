@@ -221,3 +221,32 @@ def test_files_that_are_gone_when_they_are_read_again_fail_that_request_alone(
 def test_a_refusal_is_in_words_that_json_can_carry(good: Path, build: BuildEngine, tmp_path: Path) -> None:
     refusal = refused(as_adapter(changed(good, tmp_path / "bad", peft_type=None)), build)
     assert json.loads(json.dumps(str(refusal))) == "NotLora: it is of type None; LoRA adapters are served"
+
+
+def test_no_memory_for_an_adapter_leaves_those_that_are_there(
+    tiny_dir: Callable[[str], Path], good: Path, build: BuildEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_dir("llama")
+    engine = build("llama")
+    load(engine, as_adapter(good))
+    wider = make_adapter(model, tmp_path / "wider", seed=5, r=20)
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("cannot allocate 3 GiB")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("serving.engines.transformers_engine.adapters.LoraStack", no_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            load(engine, as_adapter(wider))
+    assert not engine.adapters.knows("wider")
+    expected = {
+        "good": AdaptedReference(model, good).generate(prompt(9), 16),
+        "wider": AdaptedReference(model, wider).generate(prompt(9), 16),
+    }
+    assert (
+        run(engine, replace(request("good", prompt(9)), adapter=AdapterUse(id="good"))).tokens["good"]
+        == expected["good"]
+    )
+    load(engine, as_adapter(wider))
+    both = [replace(request(name, prompt(9)), adapter=AdapterUse(id=name)) for name in expected]
+    assert run(engine, *both).tokens == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,17 +217,24 @@ async def test_adapters_come_and_go_and_outlive_the_process(
     with pytest.raises(RequestFailed, match="two is not loaded"):
         await tokens_of(engine, asked[1])
 
+    gone, lost = (Path(shutil.copytree(paths[1], tmp_path / name)) for name in ("gone", "lost"))
+    await asyncio.gather(*(engine.load_adapter(as_adapter(path)) for path in (gone, lost)))
+    shutil.rmtree(lost)
     pid = engine.health().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await until(lambda: engine.health().status == "restarting")
     with pytest.raises(EngineUnavailable, match="restarting"):
         await engine.load_adapter(as_adapter(paths[1]))
+    await engine.unload_adapter("gone")
+    shutil.rmtree(gone)
     await until(lambda: engine.health().status == "ready")
     assert await tokens_of(engine, asked[0]) == expected[0], "the new process has the adapters of the old one"
-    with pytest.raises(RequestFailed, match="two is not loaded"):
-        await tokens_of(engine, asked[1])
+    for name in ("two", "gone", "lost"):
+        with pytest.raises(RequestFailed, match=f"{name} is not loaded"):
+            await tokens_of(engine, replace(asked[0], adapter=AdapterUse(id=name)))
     await engine.unload_adapter("one")
+    await engine.unload_adapter("lost")
 
 
 @pytest.mark.asyncio(loop_scope="module")

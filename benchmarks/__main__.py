@@ -1,5 +1,4 @@
-"""python -m benchmarks [serving] [startup] [preview] [plan_vs_kaito] [--runs N] [--quick]; `make bench` does it with
-pulumi on PATH."""
+"""python -m benchmarks [NAME ...] [--runs N] [--quick]; `make bench` does it with pulumi on PATH."""
 
 from __future__ import annotations
 
@@ -13,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from benchmarks import plan_vs_kaito, preview, serving_load, startup
+from benchmarks import adapters_load, plan_vs_kaito, preview, serving_load, startup
 from benchmarks.console import console
 from benchmarks.environment import environment, serving_python
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.report import RESULTS, Report
 
-NAMES = ("serving", "startup", "preview", "plan_vs_kaito")
+NAMES = ("serving", "adapters", "startup", "preview", "plan_vs_kaito")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +50,9 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
         return plan_vs_kaito.run(here)
     if name == "preview":
         return preview.run(preview.Options(runs=1 if options.quick else options.runs or 3), here)
-    if name == "serving":
-        serving = serving_load.QUICK if options.quick else serving_load.Options()
-        return serving_load.run(replace(serving, **given), here)
+    if name in ("serving", "adapters"):
+        load = replace(serving_load.QUICK if options.quick else serving_load.Options(), **given)
+        return serving_load.run(load, here) if name == "serving" else adapters_load.run(load, here)
     return startup.run(replace(startup.QUICK if options.quick else startup.Options(), **given), here)
 
 

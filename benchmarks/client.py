@@ -4,6 +4,7 @@ while the answers come, bytes and times are kept; the events in them are read wh
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -77,13 +78,14 @@ def read(arrivals: Sequence[Arrival]) -> Answer:
     return Answer(tokens=tokens, finish_reason=finish_reason, pieces=tuple(pieces))
 
 
-def load(base_url: str, model: str, prompts: Sequence[Sequence[str]], max_tokens: int) -> Load:
+def load(base_url: str, models: Sequence[str], prompts: Sequence[Sequence[str]], max_tokens: int) -> Load:
     """As many clients as there are lists of prompts, each asking one prompt of its list after the other.
 
-    base_url: that of the OpenAI API, with its /v1. Raises ServiceFailed with the first request that fails.
+    base_url: that of the OpenAI API, with its /v1. models: the requests of all clients name them in turn.
+    Raises ServiceFailed with the first request that fails.
     """
     try:
-        streams, seconds = asyncio.run(_clients(base_url, model, prompts, max_tokens))
+        streams, seconds = asyncio.run(_clients(base_url, models, prompts, max_tokens))
     except* (httpx.HTTPError, ServiceFailed) as group:
         first = group.exceptions[0]
         raise ServiceFailed(f"{type(first).__name__}: {first}") from first
@@ -91,7 +93,7 @@ def load(base_url: str, model: str, prompts: Sequence[Sequence[str]], max_tokens
 
 
 async def _clients(
-    base_url: str, model: str, prompts: Sequence[Sequence[str]], max_tokens: int
+    base_url: str, models: Sequence[str], prompts: Sequence[Sequence[str]], max_tokens: int
 ) -> tuple[list[list[Arrival]], float]:
     # Bytes as they come: a compressed stream would be held back until there is enough to compress.
     headers = {"Accept-Encoding": "identity"}
@@ -99,15 +101,17 @@ async def _clients(
     async with httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers, trust_env=False) as client:
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_client(client, base_url, model, own, max_tokens)) for own in prompts]
+            names = itertools.cycle(models)
+            asked = [[(next(names), prompt) for prompt in own] for own in prompts]
+            tasks = [group.create_task(_client(client, base_url, own, max_tokens)) for own in asked]
         seconds = time.perf_counter() - begun
     return [stream for task in tasks for stream in task.result()], seconds
 
 
 async def _client(
-    client: httpx.AsyncClient, base_url: str, model: str, prompts: Sequence[str], max_tokens: int
+    client: httpx.AsyncClient, base_url: str, asked: Sequence[tuple[str, str]], max_tokens: int
 ) -> list[list[Arrival]]:
-    return [await _stream(client, base_url, model, prompt, max_tokens) for prompt in prompts]
+    return [await _stream(client, base_url, model, prompt, max_tokens) for model, prompt in asked]
 
 
 async def _stream(client: httpx.AsyncClient, base_url: str, model: str, prompt: str, max_tokens: int) -> list[Arrival]:

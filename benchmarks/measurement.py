@@ -73,7 +73,7 @@ def measure(
     asked = prompts.for_clients(level.clients, level.each, first=run * level.clients * level.each)
     load_average = os.getloadavg()[0]
     meter = CpuMeter(everyone)
-    load = client.load(service.base_url, service.model, asked, tokens)
+    load = client.load(service.base_url, service.models, asked, tokens)
     cpu = meter.stop()
     firsts = [answer.first_token * 1000 for answer in load.answers]
     gaps = [gap * 1000 for answer in load.answers for gap in answer.gaps]

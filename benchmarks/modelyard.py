@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +19,10 @@ PRESET = TINY
 
 
 @contextmanager
-def temporary_yard(environment: Mapping[str, str] | None = None) -> Iterator[Yard]:
+def temporary_yard(environment: Mapping[str, str] | None = None, adapters: Sequence[Path] = ()) -> Iterator[Yard]:
     """A project whose stack wants one workspace; nothing runs yet, and nothing is left afterwards.
 
-    environment: variables that its commands get besides our own.
+    environment: variables that its commands get besides our own. adapters: directories of adapters for the workspace.
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-bench-") as folder:
         yard = Yard(Path(folder))
@@ -31,7 +31,11 @@ def temporary_yard(environment: Mapping[str, str] | None = None) -> Iterator[Yar
             # Pinned, because others may be looking for a port upwards from the usual one at this very moment.
             serve, dashboard = ports.any_free(2)
             wanted = {"servePort": serve, "dashboardPort": dashboard}
-            yard.configure(workspace(WORKSPACE, preset=PRESET), ray=wanted)
+            spec = workspace(WORKSPACE, preset=PRESET)
+            spec["inference"]["adapters"] = [
+                {"source": {"name": directory.name, "uri": f"file:{directory}"}} for directory in adapters
+            ]
+            yard.configure(spec, ray=wanted)
             yield yard
         finally:
             yard.close()
@@ -53,14 +57,17 @@ def up(yard: Yard, *arguments: str) -> float:
 
 
 @contextmanager
-def running() -> Iterator[Service]:
-    """The service that one `pulumi up` makes. Raises ServiceFailed."""
-    with temporary_yard() as yard:
+def running(adapters: Sequence[Path] = ()) -> Iterator[Service]:
+    """The service that one `pulumi up` makes. Raises ServiceFailed.
+
+    adapters: directories of adapters that it serves too, by their names.
+    """
+    with temporary_yard(adapters=adapters) as yard:
         try:
             with console.step(f"{MODELYARD}: pulumi up", usual="usually less than a minute"):
                 up(yard)
         except BenchmarkFailed as failure:
             raise ServiceFailed(str(failure)) from failure
         yield Service(
-            name=MODELYARD, base_url=yard.endpoint(WORKSPACE), model=WORKSPACE, processes=tuple(yard.processes())
+            name=MODELYARD, base_url=yard.endpoint(WORKSPACE), models=(WORKSPACE,), processes=tuple(yard.processes())
         )

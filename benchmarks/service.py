@@ -17,5 +17,6 @@ class Service:
 
     name: str
     base_url: str
-    model: str
+    models: Sequence[str]
+    """Ids that its clients ask for in turn."""
     processes: Sequence[psutil.Process]

@@ -75,7 +75,7 @@ class Comparison:
         console.say(f"warming up: {service.name}")
         for level in self._options.levels:
             asked = prompts.for_clients(level.clients, 1, first=prompts.COUNT - level.clients)
-            client.load(service.base_url, service.model, asked, max_tokens=16)
+            client.load(service.base_url, service.models, asked, max_tokens=16)
 
     def _run(self, run: int, service: Service) -> None:
         everyone = {each.name: each.processes for each in self.services}
@@ -102,7 +102,7 @@ def run(options: Options, environment: Environment) -> Report:
         # The yard comes first: it brings the weights.
         comparison.start(stack, MODELYARD, modelyard.running())
         if MODELYARD not in comparison.problems:
-            comparison.start(stack, TRANSFORMERS, transformers_serve.running(_weights()))
+            comparison.start(stack, TRANSFORMERS, transformers_serve.running(weights_directory()))
             comparison.measure()
     if MODELYARD in comparison.problems:
         raise ServiceFailed(f"{MODELYARD}: {comparison.problems[MODELYARD]}")
@@ -138,7 +138,7 @@ def report(
     )
 
 
-def _weights() -> Path:
+def weights_directory() -> Path:
     """The directory that Modelyard's engine reads too."""
     source = find_preset(modelyard.PRESET).weights_source
     return weights.fetch(PROJECT, source, console.say).path

@@ -54,7 +54,7 @@ def running(weights: Path) -> Iterator[Service]:
                 _await(f"{address}/health", process, log)
             ours = psutil.Process(process.pid)
             processes = (ours, *ours.children(recursive=True))
-            yield Service(name=TRANSFORMERS, base_url=f"{address}/v1", model=str(weights), processes=processes)
+            yield Service(name=TRANSFORMERS, base_url=f"{address}/v1", models=(str(weights),), processes=processes)
         finally:
             _end(process)
 

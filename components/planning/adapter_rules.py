@@ -1,6 +1,7 @@
 """Rules for the adapters of a workspace: one set for the stack config and for KAITO's manifests.
 
-They are KAITO's (api/v1beta1/workspace_validation.go), which checks adapters only when a Workspace is updated.
+They are KAITO's (api/v1beta1/workspace_validation.go), which checks adapters only when a Workspace is updated. Its
+limit of 10 is not among them: the memory that the plan counts is the limit here.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ from components.planning.one_of import one_of_problems
 from components.planning.place import Place, shown
 from presets.adapter_source import parse_adapter_source
 
-MAX_ADAPTERS = 10
-"""KAITO's limit for one Workspace."""
-
 # DNS-1123 subdomain, as in k8s.io/apimachinery.
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _MAX_SUBDOMAIN = 253
@@ -27,14 +25,6 @@ _MAX_SUBDOMAIN = 253
 def adapter_problems(adapters: Sequence[AdapterSpec], place: Place) -> list[Problem]:
     """What is wrong with the adapters of one workspace. `place` is where their list stands, in inference."""
     problems: list[Problem] = []
-    if len(adapters) > MAX_ADAPTERS:
-        problems.append(
-            place.problem(
-                found=f"{len(adapters)} adapters",
-                allowed=f"at most {MAX_ADAPTERS} in one workspace, as in KAITO",
-                do="serve the others from a second workspace of the same preset",
-            )
-        )
     first: dict[str, int] = {}
     for index, adapter in enumerate(adapters):
         here = place.at(index, "source")

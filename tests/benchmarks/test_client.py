@@ -86,7 +86,7 @@ def base_url() -> Iterator[str]:
 
 
 def test_every_client_asks_every_prompt_of_its_list(base_url: str) -> None:
-    found = load(base_url, "good", [["a", "b"], ["c", "d"], ["e", "f"]], max_tokens=3)
+    found = load(base_url, ["good"], [["a", "b"], ["c", "d"], ["e", "f"]], max_tokens=3)
     assert len(found.answers) == 6
     assert {answer.tokens for answer in found.answers} == {3}
     assert 0 < max(answer.first_token for answer in found.answers) <= found.seconds
@@ -94,9 +94,9 @@ def test_every_client_asks_every_prompt_of_its_list(base_url: str) -> None:
 
 def test_a_refusal_is_reported_with_its_status_and_words(base_url: str) -> None:
     with pytest.raises(ServiceFailed, match="429: too many requests"):
-        load(base_url, "bad", [["a"], ["b"]], max_tokens=3)
+        load(base_url, ["good", "bad"], [["a"], ["b"]], max_tokens=3)
 
 
 def test_a_service_that_is_not_there_is_reported() -> None:
     with pytest.raises(ServiceFailed, match="ConnectError"):
-        load("http://127.0.0.1:9/v1", "good", [["a"]], max_tokens=3)
+        load("http://127.0.0.1:9/v1", ["good"], [["a"]], max_tokens=3)

@@ -90,7 +90,10 @@ def test_startup_has_a_row_for_every_kind_of_command() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["servng"], "there are serving, startup, preview, plan_vs_kaito"), (["--runs", "0"], "not a number from 1 up")],
+    [
+        (["servng"], "there are serving, adapters, startup, preview, plan_vs_kaito"),
+        (["--runs", "0"], "not a number from 1 up"),
+    ],
 )
 def test_the_command_line_refuses_what_it_does_not_know(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]

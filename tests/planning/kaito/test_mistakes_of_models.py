@@ -180,12 +180,6 @@ CASES = [
         "Workspace phi.inference.adapters[1].source.name",
         ("also the name of adapters[0]", "a-2"),
     ),
-    Case(
-        "eleven adapters",
-        adapters(*(f"{{name: a{number}, image: '{IMAGE}'}}" for number in range(11))),
-        "Workspace phi.inference.adapters",
-        ("11 adapters", "at most 10"),
-    ),
     Case("an adapter from nowhere", adapters("{name: a}"), ADAPTER, ("neither image nor volumeSource",)),
     Case(
         "an adapter from two places",

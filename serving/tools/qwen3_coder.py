@@ -23,6 +23,14 @@ _END = "</function>"
 _FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*)", re.DOTALL)
 _PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 _PYTHON = {"True": True, "False": False, "None": None}
+_NULL = {"type": "null"}
+_LIMITS = frozenset(
+    {
+        *("pattern", "format", "minLength", "maxLength"),
+        *("$ref", "allOf", "oneOf", "not", "if", "then", "else"),
+    }
+)
+"""Keywords that say more of a text than which ones there are."""
 
 
 class Qwen3Coder:
@@ -71,12 +79,35 @@ def _value(rule: str, schema: Any, parameters: Mapping[str, Any]) -> str:  # noq
         definitions = {key: parameters[key] for key in ("$defs", "definitions") if key in parameters}
         described = schema if isinstance(schema, bool) else {**definitions, **schema}
         return f"{rule}: {json_of(described)} {literal(end)}"
-    texts = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if texts is not None:
-        return f"{rule}: ({' | '.join(literal(str(text)) for text in texts)}) {literal(end)}"
-    if limits := schema.keys() & {"pattern", "format", "minLength", "maxLength"}:
+    texts = _texts(schema)
+    if texts is None:
+        return f"{rule}[lazy]: /(?s:.*)\\n<\\/parameter>\\n/"
+    if not texts:
+        raise GrammarRefused("a parameter of type 'string' has no text among its 'enum' or 'const'")
+    return f"{rule}: ({' | '.join(literal(text) for text in texts)}) {literal(end)}"
+
+
+def _texts(schema: Mapping[str, Any]) -> list[str] | None:
+    """The texts that the schema of a text lists, in the branches of its 'anyOf' too; None: it takes any."""
+    if limits := schema.keys() & _LIMITS:
         raise GrammarRefused(f"this model's format cannot hold a text to '{min(limits)}'; leave it out of the schema")
-    return f"{rule}[lazy]: /(?s:.*)\\n<\\/parameter>\\n/"
+    listed = [_listed(schema[key], key) for key in ("enum", "const") if key in schema]
+    if isinstance(choices := schema.get("anyOf"), list):
+        branches = [_texts(choice) for choice in choices if choice != _NULL]
+        if None not in branches:
+            listed.append([text for texts in branches for text in texts or ()])
+    if not listed:
+        return None
+    first, *others = listed
+    allowed = [frozenset(texts) for texts in others]
+    return [text for text in dict.fromkeys(first) if all(text in texts for texts in allowed)]
+
+
+def _listed(values: Any, key: str) -> list[str]:  # noqa: ANN401 - as the caller wrote it
+    values = [values] if key == "const" else values
+    if not isinstance(values, list):
+        raise GrammarRefused(f"'{key}' must be a list")
+    return [value for value in values if isinstance(value, str)]
 
 
 def _is_text(schema: Any) -> bool:  # noqa: ANN401 - a schema may be a boolean
@@ -84,9 +115,8 @@ def _is_text(schema: Any) -> bool:  # noqa: ANN401 - a schema may be a boolean
     if not isinstance(schema, dict):
         return False
     if isinstance(choices := schema.get("anyOf"), list):
-        return any(_is_text(choice) for choice in choices) and all(
-            _is_text(choice) or choice == {"type": "null"} for choice in choices
-        )
+        others = [choice for choice in choices if choice != _NULL]
+        return bool(others) and all(_is_text(choice) for choice in others)
     kinds = schema.get("type")
     return "string" in kinds if isinstance(kinds, list) else kinds == "string"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -85,11 +86,54 @@ def test_special_tokens_stand_for_themselves() -> None:
     [
         ({"anyOf": [{"type": "object"}]}, "anyOf"),
         ({"type": "object", "properties": {"a": {"type": "string", "pattern": "a+"}}}, "pattern"),
+        (
+            {"properties": {"a": {"anyOf": [{"type": "string", "maxLength": 2}, {"type": "null"}]}}},
+            "maxLength",
+        ),
+        ({"properties": {"a": {"type": "string", "$ref": "#/$defs/a"}}}, "ref"),
+        ({"properties": {"a": {"type": "string", "enum": 7}}}, "'enum' must be a list"),
+        ({"properties": {"a": {"type": "string", "enum": [7]}}}, "no text"),
     ],
 )
 def test_what_a_format_cannot_be_held_to_is_refused(parameters: Mapping[str, object], says: str) -> None:
     with pytest.raises(GrammarRefused, match=says):
         TOOL_FORMATS["qwen3_coder"].calls([Function(name="f", parameters=parameters)], NO_MARKS, many=True)
+
+
+CHOICES: Sequence[Mapping[str, Any]] = [
+    {"type": ["string", "null"], "enum": ["red", "blue", None]},
+    {"anyOf": [{"type": "string", "enum": ["red", "blue"]}, {"type": "null"}]},
+    {"anyOf": [{"type": "string", "const": "red"}, {"anyOf": [{"type": "string", "const": "blue"}]}]},
+    {"anyOf": [{"type": "string"}], "enum": ["red", "blue"]},
+    {"anyOf": [{"type": "string", "enum": ["red", "green", "blue"]}], "enum": ["blue", "red"]},
+]
+
+
+@pytest.mark.parametrize("schema", CHOICES, ids=str)
+def test_a_text_is_held_to_what_its_schema_lists_in_branches_too(schema: Mapping[str, Any]) -> None:
+    pick = Function(name="pick", parameters={"properties": {"colour": schema}, "required": ["colour"]})
+    rules = grammar(f"start: calls\n{TOOL_FORMATS['qwen3_coder'].calls([pick], NO_MARKS, many=False)}")
+    call = "<tool_call>\n<function=pick>\n<parameter=colour>\n{}\n</parameter>\n</function>\n</tool_call>"
+    assert [text for text in ("red", "blue", "green", "None", "") if takes(rules, call.format(text))] == ["red", "blue"]
+
+
+def test_a_branch_that_takes_any_text_lets_any_through() -> None:
+    schema = {"anyOf": [{"type": "string", "const": "red"}, {"type": "string"}, {"type": "null"}]}
+    pick = Function(name="pick", parameters={"properties": {"colour": schema}})
+    rules = grammar(f"start: calls\n{TOOL_FORMATS['qwen3_coder'].calls([pick], NO_MARKS, many=False)}")
+    text = "<tool_call>\n<function=pick>\n<parameter=colour>\nany\n</parameter>\n</function>\n</tool_call>"
+    assert takes(rules, text)
+
+
+def test_a_choice_of_choices_is_looked_through_once() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(60):
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    nested = Function(name="nested", parameters={"properties": {"text": schema}})
+    text = "<tool_call>\n<function=nested>\n<parameter=text>\n12\n</parameter>\n</function>\n</tool_call>"
+    rules = grammar(f"start: calls\n{TOOL_FORMATS['qwen3_coder'].calls([nested], NO_MARKS, many=False)}")
+    assert takes(rules, text)
+    assert parsed(TOOL_FORMATS["qwen3_coder"], [text], [nested]).values == [("nested", {"text": "12"})]
 
 
 @pytest.mark.parametrize("begun", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -97,7 +98,24 @@ def _function(tool: FunctionTool) -> Function:
             param="tools",
             code="invalid_schema",
         )
+    if wrong := _malformed(parameters):
+        raise InvalidRequest(
+            f"The parameters of '{definition.name}' are no JSON Schema: {wrong}.", param="tools", code="invalid_schema"
+        )
     return Function(name=definition.name, parameters=parameters, strict=bool(definition.strict))
+
+
+def _malformed(parameters: Mapping[str, Any]) -> str | None:
+    """What is wrong with those parts of a schema that formats of calls read themselves; None: nothing."""
+    properties, required = parameters.get("properties", {}), parameters.get("required", [])
+    if not isinstance(properties, dict):
+        return "'properties' must be an object"
+    for name, schema in properties.items():
+        if not isinstance(schema, dict | bool):
+            return f"the property {json.dumps(name[:60])} must be an object or a boolean"
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return "'required' must be a list of names"
+    return None
 
 
 async def grammar_for(

@@ -284,6 +284,25 @@ def test_tools_that_cannot_be_used_are_refused(tools: Service, body: dict[str, A
     assert (error["param"], error["code"]) == (param, code), error
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": 5},
+        {"properties": {"a": 5}},
+        {"properties": {}, "required": 3},
+        {"properties": {}, "required": [3]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_parameters_that_are_no_schema_are_refused_whether_they_hold_or_not(
+    serve_tools: ServeTools, parameters: Any, strict: bool
+) -> None:
+    with serve_tools("qwen3_coder") as service:
+        error = error_of(service, tools=[function(parameters=parameters, strict=strict)])
+        assert (error["param"], error["code"]) == ("tools", "invalid_schema"), error
+
+
 CALLED = {"id": "1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
 
 

@@ -8,7 +8,7 @@ from serving.grammars import json_of, literal
 from serving.tools.format import Function
 from serving.tools.ids import openai_call_id
 from serving.tools.parsing import CallParser
-from serving.tools.scanning import call_head, first_object, whole_call
+from serving.tools.scanning import ObjectScanner, call_head, whole_call
 
 _TAG = "<|python_tag|>"
 """Some models begin calls with it, which says nothing that the brace does not say."""
@@ -64,6 +64,7 @@ class _Parser(CallParser):
         stripped = self.buffer.lstrip()
         if not stripped and not ended:
             return False
+        self.scanner = ObjectScanner()
         self.state = self._call if stripped.startswith("{") else self._rest
         return True
 
@@ -71,7 +72,7 @@ class _Parser(CallParser):
         if head := call_head(self.buffer, self.names):
             self.begin_arguments(head.name, head.end, self._close)
             return True
-        size = first_object(self.buffer)
+        size = self.scanner.size_in(self.buffer)
         if call := whole_call(self.buffer[:size], self.names):
             self.whole(call)
             self.buffer = self.buffer[size:]

@@ -13,7 +13,7 @@ from serving.tools.format import Function
 from serving.tools.ids import mistral_call_id
 from serving.tools.marks import lead, mark
 from serving.tools.parsing import CallParser
-from serving.tools.scanning import call_head, first_object, whole_call
+from serving.tools.scanning import ObjectScanner, call_head, whole_call
 
 _MARKER = "[TOOL_CALLS]"
 _ARGUMENTS = "[ARGS]"
@@ -73,7 +73,7 @@ class _Parser(CallParser):
         if stripped.startswith("["):
             self._raw += self.buffer[: len(self.buffer) - len(stripped) + 1]
             self.buffer = stripped[1:]
-            self.state = self._listed
+            self._list()
         else:
             self.state = self._named
         return True
@@ -88,13 +88,18 @@ class _Parser(CallParser):
         self._refuse()
         return True
 
+    def _list(self) -> None:
+        """The buffer begins with what may be a call of a list."""
+        self.scanner = ObjectScanner()
+        self.state = self._listed
+
     def _listed(self, ended: bool) -> bool:
         end = self.buffer.find(_MARKER)
         block = self.buffer if end < 0 else self.buffer[:end]
         if head := call_head(block, self.names):
             self.begin_arguments(head.name, head.end, self._close)
             return True
-        size = first_object(block)
+        size = self.scanner.size_in(block)
         if call := whole_call(block[:size], self.names):
             self.whole(call)
             self.buffer = self.buffer[size:]
@@ -121,7 +126,7 @@ class _Parser(CallParser):
             return False
         if more:
             self._raw = ","
-            self.state = self._listed
+            self._list()
             return True
         if self.skip("]", ended) is None:
             return False

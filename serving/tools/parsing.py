@@ -25,7 +25,7 @@ class CallParser:
         self.names = frozenset(function.name for function in functions)
         self.buffer = ""
         self.state: State = self.text
-        self._scanner = ObjectScanner()
+        self.scanner = ObjectScanner()
         self._after_arguments: State = self.text
         self._after_call = False
         self._gap = ""
@@ -68,19 +68,19 @@ class CallParser:
 
     def arguments(self, ended: bool) -> bool:
         """The arguments of a call that has begun."""
-        size = self._scanner.scan(self.buffer)
+        size = self.scanner.scan(self.buffer)
         if size:
             self._pieces.append(CallArguments(self.buffer[:size]))
         self.buffer = self.buffer[size:]
-        if self._scanner.ended:
+        if self.scanner.ended:
             self.state = self._after_arguments
-        return self._scanner.ended
+        return self.scanner.ended
 
     def begin_arguments(self, name: str, head: int, after: State) -> None:
         """The buffer has a call's beginning of `head` characters, and then its arguments."""
         self._pieces.append(CallStarted(name))
         self.buffer = self.buffer[head:]
-        self._scanner = ObjectScanner()
+        self.scanner = ObjectScanner()
         self._after_arguments = after
         self._in_call()
         self.state = self.arguments

@@ -49,28 +49,26 @@ def whole_call(text: str, names: Collection[str]) -> list[Piece]:
     return [CallStarted(call["name"]), CallArguments(json.dumps(arguments, ensure_ascii=False))]
 
 
-def first_object(text: str) -> int:
-    """Characters up to the end of the JSON value that `text` begins with; 0 while it has no end.
-
-    >>> first_object(' {"a": 1}, {}')
-    9
-    """
-    stripped = text.lstrip()
-    try:
-        _, end = json.JSONDecoder().raw_decode(stripped)
-    except (ValueError, RecursionError):
-        return 0
-    return len(text) - len(stripped) + end
-
-
 class ObjectScanner:
-    """Finds where a JSON object ends, in whatever pieces it comes."""
+    """Finds where a JSON object ends, in whatever pieces it comes, and reads each character once."""
 
     def __init__(self) -> None:
         self.ended = False
+        self._read = 0
         self._depth = 0
         self._in_string = False
         self._escaped = False
+
+    def size_in(self, text: str) -> int:
+        """Characters up to the end of the object that `text` begins with, which grows between calls; 0: no end yet.
+
+        >>> scanner = ObjectScanner()
+        >>> scanner.size_in(' {"a": '), scanner.size_in(' {"a": 1}, {}')
+        (0, 9)
+        """
+        if not self.ended:
+            self._read += self.scan(text[self._read :])
+        return self._read if self.ended else 0
 
     def scan(self, text: str) -> int:
         """How many characters of `text` belong to the object, which begins with its first."""

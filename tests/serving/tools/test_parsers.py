@@ -144,6 +144,22 @@ def test_a_call_cut_at_any_character_keeps_what_was_told(name: str, text: str, c
         assert answer == parsed(TOOL_FORMATS[name], list(text[:end]))
 
 
+LONG = '{"said": [' + '"}", ' * 4000
+
+
+@pytest.mark.parametrize(("name", "text"), [("llama3_json", LONG), ("mistral", f"[TOOL_CALLS] [{LONG}")])
+def test_an_object_without_end_is_read_once_however_many_pieces_it_has(name: str, text: str) -> None:
+    answer = parsed(TOOL_FORMATS[name], list(text))
+    assert (answer.text, answer.calls) == (text, [])
+
+
+def test_text_in_braces_comes_as_soon_as_they_close() -> None:
+    parser = TOOL_FORMATS["llama3_json"].parser([WEATHER])
+    assert parser.push("{like this") == []
+    assert parser.push("} and") == ["{like this} and"]
+    assert parser.push(" more") == [" more"]
+
+
 @pytest.mark.parametrize(("name", "text"), [("hermes", HERMES), ("llama3_json", LLAMA), ("mistral", LISTED)])
 def test_arguments_arrive_while_they_are_written(name: str, text: str) -> None:
     parser = TOOL_FORMATS[name].parser([WEATHER])

@@ -111,12 +111,7 @@ class Generation:
 
     def check_tokens(self, token_ids: Sequence[int], *, param: str) -> None:
         """Raises InvalidRequest if the model has not all of these tokens; `param` is the parameter that holds them."""
-        if (largest := max(token_ids, default=0)) >= self.tokenizer.vocab_size:
-            raise InvalidRequest(
-                f"'{param}' has token {largest}, but this model's tokens are below {self.tokenizer.vocab_size}.",
-                param=param,
-                code="invalid_value",
-            )
+        refuse_unknown_tokens(param, max(token_ids, default=0), self.tokenizer.vocab_size)
 
     @contextmanager
     def _refusing_too_long(self, param: str) -> Iterator[None]:
@@ -132,7 +127,7 @@ class Generation:
     def stop_token_ids(self, *, ignore_eos: bool | None, others: Sequence[int] | None = None) -> frozenset[int]:
         """The model's own and the `others` that a request asks for; raises InvalidRequest for tokens there are not."""
         if others:
-            refuse_unknown_tokens("stop_token_ids", max(others), self.tokenizer.vocab_size)
+            self.check_tokens(others, param="stop_token_ids")
         return frozenset(others or ()) | (frozenset() if ignore_eos else self.tokenizer.stop_token_ids)
 
     def min_tokens(self, asked: int | None, limit: int) -> int:

@@ -24,6 +24,8 @@ _MAX_METADATA = 16
 """Pairs, as in OpenAI's API."""
 MAX_CHOICES = 128
 """Of one answer, as in OpenAI's API."""
+_MAX_TOKENS_NAMED = 1024
+"""Tokens that a request treats in a way of their own."""
 _TOKEN_ID = re.compile(r"[0-9]{1,10}")
 
 
@@ -88,6 +90,8 @@ def _bias_by_token(value: Any) -> Any:  # noqa: ANN401 - before validation a val
     """JSON has texts for keys. Refused at the first that is wrong, as long lists are."""
     if not isinstance(value, dict):
         return value
+    if len(value) > _MAX_TOKENS_NAMED:
+        raise ValueError(f"it has {len(value)} tokens, but may have {_MAX_TOKENS_NAMED}")
     biases: dict[int, float] = {}
     for key, bias in value.items():
         if not _TOKEN_ID.fullmatch(key):
@@ -126,7 +130,7 @@ TokenId = Annotated[int, Field(ge=0)]
 # half a minute, and every other stream waits.
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 OneOrMoreTokenIds = Annotated[TokenIds, BeforeValidator(_one_or_more, json_schema_input_type=int | list[int])]
-StopTokenIds = Annotated[list[TokenId], Field(max_length=1024, fail_fast=True)]
+StopTokenIds = Annotated[list[TokenId], Field(max_length=_MAX_TOKENS_NAMED, fail_fast=True)]
 """Extension, as in vLLM: tokens that end the answer beside the model's own."""
 LogitBias = Annotated[
     dict[int, float],

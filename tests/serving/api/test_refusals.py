@@ -164,6 +164,7 @@ def test_an_unknown_parameter_is_refused_by_name(service: Service, path: str) ->
         ("logit_bias", {"5": 101}, "invalid_value", "-100 to 100"),
         ("logit_bias", {"5": "1"}, "invalid_value", "-100 to 100"),
         ("logit_bias", {"5": True}, "invalid_value", "-100 to 100"),
+        ("logit_bias", {str(token): 1 for token in range(1025)}, "invalid_value", "1025 tokens, but may have 1024"),
         ("logit_bias", [5], "invalid_type", "dictionary"),
     ],
     ids=str,

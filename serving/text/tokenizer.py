@@ -125,7 +125,10 @@ class ModelTokenizer:
 
     async def encode(self, text: str, *, special_tokens: bool = True, at_most: int | None = None) -> list[int]:
         if len(text) < _LONG_TEXT:
-            return self._encode(text, special_tokens)
+            token_ids = self._encode(text, special_tokens)
+            # a request may have a hundred such texts, between which other streams have their turns
+            await asyncio.sleep(0)
+            return token_ids
         if at_most is not None and self._bound and (fewest := self._bound.fewest_tokens(text)) > at_most:
             raise TextTooLong(len(text), fewest)
         async with self._long_texts:

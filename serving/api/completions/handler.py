@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ class Completions:
         if isinstance(prompt, str):
             return await self._generation.encode(prompt, param="prompt")
         self._generation.check_tokens(prompt, param="prompt")
+        await asyncio.sleep(0)  # as between texts: to echo a prompt of tokens takes as long as to encode it
         return prompt
 
     def _text(self, token_ids: list[int]) -> str:

@@ -55,6 +55,25 @@ def test_smollm2_is_read_as_the_tokenizers_library_reads_it(
     assert smollm2_tokenizer.decode(token_ids) == text.removeprefix("<|im_start|>")
 
 
+def test_other_work_has_a_turn_between_texts(smollm2_tokenizer: ModelTokenizer) -> None:
+    async def turns_while_encoding(texts: int) -> int:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        work = asyncio.create_task(others())
+        for _ in range(texts):
+            await smollm2_tokenizer.encode("a word")
+        work.cancel()
+        return turns
+
+    assert asyncio.run(turns_while_encoding(20)) >= 20
+
+
 def test_a_conversation_ends_with_the_opening_of_the_model_s_turn(
     smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
 ) -> None:

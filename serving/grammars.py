@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llguidance import LLMatcher
 
 ANY_JSON_OBJECT: Mapping[str, Any] = {"type": "object"}
+
+MAX_SCHEMA_CHARACTERS = 256 * 1024
+"""JSON text that compiles in about two seconds at worst."""
+MAX_SCHEMA_DEPTH = 64
+"""Objects and lists within each other."""
 
 _WHITESPACE = r"[ \n\r\t]{1,40}"
 """Between the parts of a JSON value. Without an end to it, a model that hesitates writes spaces up to its limit."""
@@ -20,6 +25,32 @@ _WHITESPACE = r"[ \n\r\t]{1,40}"
 
 class GrammarRefused(Exception):
     """A grammar that no answer can be held to; the text is llguidance's reason."""
+
+
+def check_size(schemas: Sequence[Any]) -> None:
+    """Raises GrammarRefused for JSON Schemas that together, or of which one, would take too long to compile."""
+    try:
+        size = sum(len(json.dumps(schema, ensure_ascii=False, separators=(",", ":"))) for schema in schemas)
+    except RecursionError:
+        raise GrammarRefused("the schema is nested too deeply") from None
+    if size > MAX_SCHEMA_CHARACTERS:
+        raise GrammarRefused(
+            f"its JSON Schemas have {size} characters, but may have {MAX_SCHEMA_CHARACTERS}; leave descriptions out, "
+            "or define once in '$defs' what repeats"
+        )
+    if any(_depth(schema) > MAX_SCHEMA_DEPTH for schema in schemas):
+        raise GrammarRefused(
+            f"the schema is nested too deeply: objects and lists may be {MAX_SCHEMA_DEPTH} deep; define inner ones in "
+            "'$defs' and refer to them"
+        )
+
+
+def _depth(value: Any) -> int:  # noqa: ANN401 - a JSON value
+    depth, level = 0, [value]
+    while level := [node for node in level if isinstance(node, dict | list)]:
+        depth += 1
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+    return depth
 
 
 def json_of(schema: Mapping[str, Any] | bool) -> str:

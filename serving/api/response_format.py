@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from serving.api.fields import ApiModel, Text
-from serving.grammars import ANY_JSON_OBJECT, json_of
+from serving.grammars import ANY_JSON_OBJECT, check_size, json_of
 
 
 class TextFormat(ApiModel):
@@ -56,6 +56,7 @@ def answer_of(wanted: ResponseFormat | None) -> str | None:
         case JsonObjectFormat():
             return json_of(ANY_JSON_OBJECT)
         case JsonSchemaFormat():
+            check_size([wanted.json_schema.json_schema])
             return json_of(wanted.json_schema.json_schema)
         case _:
             return None

@@ -12,7 +12,7 @@ from serving.api.chat_completions.tools import AllowedToolsChoice, FunctionTool,
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation, about
 from serving.api.response_format import answer_of
-from serving.grammars import grammar_of
+from serving.grammars import check_size, grammar_of
 from serving.text.reasoning import ReasoningFormat
 from serving.tools.format import Function, ToolFormat
 
@@ -64,6 +64,8 @@ def tool_use(request: ChatCompletionRequest, generation: Generation) -> ToolUse 
             param="tools",
             code="tools_not_supported",
         )
+    with about("tools"):
+        check_size([tool.function.parameters for tool in tools])
     # One that must be called stays known as one of several; those that may not be called are not even told of.
     callable_ = [tool for tool in tools if not names or tool.function.name in names]
     offered = tools if isinstance(choice, NamedTool) else callable_

@@ -258,6 +258,12 @@ def function(name: str = "f", **fields: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, **fields}}
 
 
+DEEP: dict[str, Any] = {"type": "object"}
+for _ in range(64):
+    DEEP = {"anyOf": [DEEP]}
+LARGE = {"type": "object", "description": "a" * 10_000}
+
+
 @pytest.mark.parametrize(
     ("body", "param", "code"),
     [
@@ -275,9 +281,15 @@ def function(name: str = "f", **fields: Any) -> dict[str, Any]:
             "invalid_schema",
         ),
         ({"tools": [function(strict=True, parameters={"not": {}})]}, "tools", "invalid_schema"),
+        ({"tools": [function(parameters=DEEP)]}, "tools", "invalid_schema"),
+        (
+            {"tools": [function(f"f{number}", parameters=LARGE) for number in range(30)]},
+            "tools",
+            "invalid_schema",
+        ),
         ({"functions": [{"name": "f"}]}, "functions", "unsupported_parameter"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_tools_that_cannot_be_used_are_refused(tools: Service, body: dict[str, Any], param: str, code: str) -> None:
     error = error_of(tools, **body)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.grammars import GrammarRefused, json_of, literal
+from serving.grammars import MAX_SCHEMA_CHARACTERS, GrammarRefused, json_of, literal
 from serving.tools.format import CallArguments, CallStarted, Function, Piece
 from serving.tools.ids import openai_call_id
 from serving.tools.marks import lead, mark
@@ -24,6 +24,7 @@ _FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*)", re.DOTALL)
 _PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 _PYTHON = {"True": True, "False": False, "None": None}
 _NULL = {"type": "null"}
+_MAX_RULES = 2 * MAX_SCHEMA_CHARACTERS
 _LIMITS = frozenset(
     {
         *("pattern", "format", "minLength", "maxLength"),
@@ -55,6 +56,7 @@ class Qwen3Coder:
 def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
     bodies = " | ".join(f"body_{number}" for number in range(len(functions)))
     rules = [f'call: "\\n" ({bodies}) {literal(_END)} "\\n" {mark(_CLOSE, marks)}']
+    size = 0
     for number, function in enumerate(functions):
         parameters = function.parameters
         if indirect := parameters.keys() & {"$ref", "allOf", "anyOf", "oneOf"}:
@@ -68,6 +70,12 @@ def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
             optional = "" if name in parameters.get("required", ()) else "?"
             parts.append(f"({literal(f'<parameter={name}>{chr(10)}')} {rule}){optional}")
             rules.append(_value(rule, schema, parameters))
+            size += len(rules[-1])
+            if size > _MAX_RULES:
+                raise GrammarRefused(
+                    f"the parameters of {function.name} are too large: this model writes each by itself, so '$defs' "
+                    "count once for each that refers to them"
+                )
         rules.append(f"body_{number}: {' '.join(parts)}")
     return "\n".join(rules) + "\n"
 
@@ -76,8 +84,9 @@ def _value(rule: str, schema: Any, parameters: Mapping[str, Any]) -> str:  # noq
     """The rule of a value and of the tag after it."""
     end = "\n</parameter>\n"
     if not _is_text(schema):
-        definitions = {key: parameters[key] for key in ("$defs", "definitions") if key in parameters}
-        described = schema if isinstance(schema, bool) else {**definitions, **schema}
+        described = schema
+        if isinstance(schema, dict) and '"$ref"' in json.dumps(schema):
+            described = {**{key: parameters[key] for key in ("$defs", "definitions") if key in parameters}, **schema}
         return f"{rule}: {json_of(described)} {literal(end)}"
     texts = _texts(schema)
     if texts is None:

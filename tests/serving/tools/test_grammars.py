@@ -93,6 +93,13 @@ def test_special_tokens_stand_for_themselves() -> None:
         ({"properties": {"a": {"type": "string", "$ref": "#/$defs/a"}}}, "ref"),
         ({"properties": {"a": {"type": "string", "enum": 7}}}, "'enum' must be a list"),
         ({"properties": {"a": {"type": "string", "enum": [7]}}}, "no text"),
+        (
+            {
+                "properties": {f"p{number}": {"$ref": "#/$defs/a"} for number in range(100)},
+                "$defs": {"a": {"enum": ["a" * 10_000]}},
+            },
+            "too large",
+        ),
     ],
 )
 def test_what_a_format_cannot_be_held_to_is_refused(parameters: Mapping[str, object], says: str) -> None:

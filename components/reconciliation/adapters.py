@@ -31,6 +31,8 @@ def adapters_finding(desired: Desired, observed: Observed) -> Finding | None:
     if len(current) < max(running, desired.replicas):
         message = f"{len(current)} of {max(running, desired.replicas)} replicas have taken over the list of adapters"
         return not_ready("AdaptersLoading", message)
+    if lacking := [name for replica in current for name in sorted(names - {each.name for each in replica.adapters})]:
+        return not_ready("AdaptersLoading", f"a replica does not report the adapter {lacking[0]}")
     loading = [adapter for adapter in _of(current, names) if adapter.state != "Ready"]
     if loading:
         first = loading[0]

@@ -48,7 +48,8 @@ class AdapterRegistry:
     async def load(self, settings: AdapterSettings) -> None:
         """Have one more adapter, or another version of one; returns when it is ready.
 
-        Raises AdapterRefused or EngineUnavailable; then it is forgotten again, unless an earlier version is served.
+        Raises AdapterRefused or EngineUnavailable. Then, and if it is cancelled, the adapter is forgotten again, unless
+        an earlier version is served, others wait for it, or the stack's config has it by now.
         """
         if settings.name not in self._slots:
             loaded = sum(slot.by_request for slot in self._slots.values())
@@ -59,14 +60,21 @@ class AdapterRegistry:
                     "the stack's config",
                 )
         slot = self._want(settings, by_request=True)
-        await slot.settled()
-        if slot.state == "Ready":
-            return
-        if slot.version is None and self._slots.get(settings.name) is slot:
-            self._remove(slot)
+        slot.loads += 1
+        try:
+            await self._settled(slot)
+        finally:
+            slot.loads -= 1
+            kept = self._slots.get(settings.name) is slot
+            # Another request may wait for it, and the stack's config may have taken it over.
+            if kept and slot.by_request and slot.version is None and not slot.loads:
+                self._remove(slot)
+        if not kept:
+            raise EngineUnavailable("the adapter was unloaded while it was being loaded")
         if slot.state == "Failed":
             raise AdapterRefused(slot.reason, slot.message)
-        raise EngineUnavailable(slot.message or "the engine cannot load an adapter now")
+        if slot.state != "Ready":
+            raise EngineUnavailable(slot.message or "the engine cannot load an adapter now")
 
     def unload(self, name: str) -> None:
         """Take out an adapter that a request has loaded; KeyError if there is none of that name."""
@@ -89,6 +97,12 @@ class AdapterRegistry:
         await asyncio.gather(*(slot.close() for slot in slots))
         await self._loaded.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _settled(self, slot: Slot) -> None:
+        """Wait until an attempt has ended whose settings are still wanted, or until the slot is removed."""
+        while (await slot.settled()) is not slot.settings:
+            if self._slots.get(slot.settings.name) is not slot:
+                return
 
     def _want(self, settings: AdapterSettings, *, by_request: bool) -> Slot:
         slot = self._slots.get(settings.name)

@@ -44,6 +44,8 @@ class Slot:
         self.settings = settings
         self.by_request = by_request
         """Loaded by a request, not from the stack's config."""
+        self.loads = 0
+        """Requests that wait for it to be loaded."""
         self._loaded = loaded
         self._prepare = prepare
         self.state: State = "Loading"
@@ -55,7 +57,7 @@ class Slot:
         self._refused: dict[str, AdapterRefused] = {}
         self._removed = False
         self._changed = asyncio.Event()
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[AdapterSettings]] = []
         self._task = asyncio.create_task(self._run())
 
     def want(self, settings: AdapterSettings) -> None:
@@ -65,9 +67,10 @@ class Slot:
             self.state, self.reason, self.message = "Loading", "", ""
         self._changed.set()
 
-    def settled(self) -> asyncio.Future[None]:
-        """Done when an attempt that begins from now on has ended, well or not."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def settled(self) -> asyncio.Future[AdapterSettings]:
+        """Done when an attempt that begins from now on has ended, well or not; the settings that it was for. To be
+        asked only of an adapter that has not been removed."""
+        waiter: asyncio.Future[AdapterSettings] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter
 
@@ -107,12 +110,13 @@ class Slot:
         while not self._removed:
             self._changed.clear()
             waiters, self._waiters = self._waiters, []
-            await self._attempt(self.settings)
-            _wake(waiters)
+            settings = self.settings
+            await self._attempt(settings)
+            _wake(waiters, settings)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), None if self.state == "Ready" else delay)
             delay = _FIRST_RETRY_SECONDS if self._changed.is_set() else min(2 * delay, _LAST_RETRY_SECONDS)
-        _wake(self._waiters)
+        _wake(self._waiters, self.settings)
         if self.version is not None:
             self._loaded.give_up(self.version)
             self.version = None
@@ -171,7 +175,7 @@ def _version(settings: AdapterSettings, digest: str) -> str:
     return f"{settings.name}@sha256:{digest.removeprefix('sha256:')[:12]}{strength}"
 
 
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
+def _wake(waiters: list[asyncio.Future[AdapterSettings]], settings: AdapterSettings) -> None:
     for waiter in waiters:
         if not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(settings)

@@ -50,6 +50,8 @@ def seen(*replicas: tuple[AdapterState, ...], generation: str = GENERATION) -> O
         pytest.param(seen((LOADING,)), 1, "AdaptersLoading", False, id="wait for it"),
         pytest.param(seen((READY,), (LOADING,)), 2, "AdaptersLoading", False, id="wait for every replica"),
         pytest.param(seen((READY,), generation="old"), 1, "AdaptersLoading", False, id="an earlier list"),
+        pytest.param(seen((OTHERS,)), 1, "AdaptersLoading", False, id="not in the report"),
+        pytest.param(seen((READY,), ()), 2, "AdaptersLoading", False, id="not in one of the reports"),
         pytest.param(seen(), 1, "AdaptersLoading", False, id="nothing heard"),
         pytest.param(seen((FAILED,)), 1, "RankTooHigh", True, id="refused: waiting does not help"),
         pytest.param(seen((READY,), (FAILED,)), 2, "RankTooHigh", True, id="refused by one of two"),

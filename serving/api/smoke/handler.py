@@ -16,14 +16,35 @@ _TOKENS = 4
 
 
 class Smoke:
-    """One prompt at a time, and always the same one: anybody may ask, without a key."""
+    """Always the same prompt, once at a time: anybody may ask, without a key."""
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
-        self._one_at_a_time = asyncio.Lock()
+        self._asking: asyncio.Task[SmokeAnswer] | None = None
+        self._callers = 0
 
     async def ask(self) -> SmokeAnswer:
-        """Raises what `TextGenerator.generate` raises."""
+        """What the model says; who asks while another is being answered gets that answer, and its error.
+
+        Raises what `TextGenerator.generate` raises.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking, self._callers = asyncio.create_task(self._ask()), 0
+        asking = self._asking
+        self._callers += 1
+        try:
+            return await asyncio.shield(asking)
+        finally:
+            if asking is self._asking:
+                self._leave(asking)
+
+    def _leave(self, asking: asyncio.Task[SmokeAnswer]) -> None:
+        self._callers -= 1
+        if not self._callers:
+            asking.cancel()
+            self._asking = None
+
+    async def _ask(self) -> SmokeAnswer:
         generation = self._generation
         prompt = tuple(await generation.tokenizer.encode(PROMPT))
         request = TextRequest(
@@ -34,7 +55,7 @@ class Smoke:
             stop_token_ids=frozenset(),
         )
         text, tokens = "", 0
-        async with self._one_at_a_time, aclosing(generation.generator.generate(request)) as chunks:
+        async with aclosing(generation.generator.generate(request)) as chunks:
             async for chunk in chunks:
                 text += chunk.text
                 tokens = chunk.completion_tokens

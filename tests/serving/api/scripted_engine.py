@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
 from serving.engines.protocol import (
@@ -35,7 +35,7 @@ class ScriptedEngine:
     """Implements `serving.engines.protocol.Engine`."""
 
     def __init__(self) -> None:
-        self.script: Callable[[GenerationRequest], Sequence[Step]] = lambda _: [TokenChunk((), "stop")]
+        self.script: Callable[[GenerationRequest], Iterable[Step]] = lambda _: [TokenChunk((), "stop")]
         self.seconds_per_step = 0.0
         self.requests: list[GenerationRequest] = []
         self.running = 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 from openai import AuthenticationError, OpenAI, PermissionDeniedError, RateLimitError
 
 from presets.serve_config import ApiKey
-from serving.engines.protocol import EngineOverloaded
+from serving.engines.protocol import EngineOverloaded, GenerationRequest, TokenChunk
 from tests.serving.api.service import MODEL, Service
 from tests.serving.api.test_status import samples
 
@@ -103,6 +106,41 @@ def test_the_smoke_prompt_is_answered_without_a_key(service: Service, keys: Call
     assert answer.json()["text"] == " Paris"
     assert answer.json()["usage"]["completion_tokens"] == len(tokens)
     assert service.engine.requests[0].max_tokens == 4, "anybody may ask, so it must cost next to nothing"
+
+
+def test_smoke_prompts_at_the_same_time_are_one(service: Service) -> None:
+    service.says(" Paris", finish_reason="length")
+    go_on = hold(service)
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(service.http.post, "/smoke") for _ in range(8)]
+        with pytest.raises(httpx.ReadTimeout):
+            service.http.post("/smoke", timeout=0.3)
+        go_on.set()
+        assert {answer.result().json()["text"] for answer in asked} == {" Paris"}
+    assert len(service.engine.requests) == 1
+    assert service.http.post("/smoke").status_code == 200
+    assert len(service.engine.requests) == 2, "an answer of before proves nothing"
+
+
+def hold(service: Service) -> threading.Event:
+    """Have the engine wait with its answers until this is set."""
+    go_on, answers = threading.Event(), service.engine.script
+
+    def script(request: GenerationRequest) -> Iterator[TokenChunk | Exception]:
+        while not go_on.is_set():
+            yield TokenChunk(())
+        yield from answers(request)
+
+    service.engine.script, service.engine.seconds_per_step = script, 0.01
+    return go_on
+
+
+def test_a_smoke_prompt_that_nobody_waits_for_any_more_is_ended(service: Service) -> None:
+    hold(service)
+    with pytest.raises(httpx.ReadTimeout):
+        service.http.post("/smoke", timeout=0.3)
+    service.engine.wait_until_idle()
+    assert len(service.engine.requests) == 1
 
 
 def test_a_key_for_other_models_is_refused_and_they_are_named(service: Service, keys: Callable[..., None]) -> None:

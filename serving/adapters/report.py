@@ -10,10 +10,12 @@ State = Literal["Loading", "Ready", "Failed"]
 
 
 class AdapterReport(BaseModel):
-    """One adapter. `reason` and `message` say why it is not Ready; a Ready one may have a remark as its message."""
+    """One adapter. `reason` and `message` say why it is not Ready; a Ready one may have a remark as its message.
+
+    Without a field for the source: /ready shows it to everybody, and nobody waits for one.
+    """
 
     name: str
-    source: str
     state: State
     """Of what is wanted now. While another version loads, or after it failed, `version` is still answered with."""
     version: str | None

@@ -83,7 +83,6 @@ class Slot:
     def report(self) -> AdapterReport:
         return AdapterReport(
             name=self.settings.name,
-            source=self.settings.source,
             state=self.state,
             version=self.version,
             strength=self.settings.strength,

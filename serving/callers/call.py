@@ -41,6 +41,14 @@ class Call:
     def may_use(self, model: str) -> bool:
         return self.key is None or self.key.may_use(model, self._workspace)
 
+    def require_model(self, model: str) -> None:
+        """Raise ModelNotAllowed unless the caller may use it."""
+        if self.key is not None and not self.may_use(model):
+            raise ModelNotAllowed(
+                f"The API key '{self.key.name}' may not use the model '{model}'; it is for: "
+                f"{', '.join(self.key.settings.models)}."
+            )
+
     def require_admin(self) -> None:
         """For what changes the service for others. Raises AdminKeyRequired; where there are no keys all may do it."""
         if self.key is not None and not self.key.settings.admin:
@@ -56,11 +64,7 @@ class Call:
 
         Raises ModelNotAllowed and LimitReached.
         """
-        if self.key is not None and not self.may_use(model):
-            raise ModelNotAllowed(
-                f"The API key '{self.key.name}' may not use the model '{model}'; it is for: "
-                f"{', '.join(self.key.settings.models)}."
-            )
+        self.require_model(model)
         if self.key is not None:
             self.key.take_prompt(prompt_tokens)
         spending = Spending(self, model, prompt_tokens)

@@ -54,8 +54,8 @@ class Models:
     def choose(self, model: str, strength: float | None = None) -> ModelChoice:
         """The model with that id; `strength` is how much of its adapter is added.
 
-        Raises ModelNotFound; of an adapter that cannot be used, AdapterFailed, or ServiceBusy while it loads; and
-        InvalidRequest for a strength without an adapter.
+        Raises ModelNotAllowed and ModelNotFound; of an adapter that cannot be used, AdapterFailed, or ServiceBusy while
+        it loads; and InvalidRequest for a strength without an adapter.
         """
         slot = self.slot(model)
         if strength is not None and not self._strength_by_request:
@@ -81,7 +81,11 @@ class Models:
         return self.default if slot is None else self._card(slot)
 
     def slot(self, model: str) -> Slot | None:
-        """The adapter with that id, ready for requests; None for the workspace's model itself."""
+        """The adapter with that id, ready for requests; None for the workspace's model itself.
+
+        Raises as `choose` does; ModelNotAllowed before anything else, so that a key learns nothing of other models.
+        """
+        current_call().require_model(model)
         if model == self.default.id:
             return None
         name = model.removeprefix(f"{self.default.id}:")

@@ -345,6 +345,28 @@ def test_a_key_may_be_for_one_adapter_alone(admin: Service, tmp_path: Path) -> N
     assert ask(admin, MODEL)["error"]["code"] == "model_not_allowed"
 
 
+@pytest.mark.parametrize("state", ["Ready", "Loading", "Failed", "none"])
+@pytest.mark.parametrize("name", ["secret", f"{MODEL}:secret"])
+def test_a_key_learns_nothing_of_adapters_that_it_is_not_for(
+    admin: Service, polite: Path, tmp_path: Path, state: str, name: str
+) -> None:
+    go_on = threading.Event()
+    admin.resources.callback(go_on.set)
+    if state == "Loading":
+        admin.engine.before_load = go_on.wait
+    secret = wanted("secret", tmp_path / "missing" if state == "Failed" else directory(tmp_path / "s", files({"r": 2})))
+    admin.apply(wanted("polite", polite), *([] if state == "none" else [secret]))
+    if state not in ("Loading", "none"):
+        assert admin.settled("secret").state == state
+    admin.callers.configure([key("only", "for-polite", models=(f"{MODEL}:polite",))], None)
+    admin.http.headers["Authorization"] = "Bearer for-polite"
+    answers = [admin.http.get(f"/v1/models/{name}"), admin.http.post("/tokenize", json={"model": name, "prompt": "Hi"})]
+    for error in (ask(admin, name)["error"], *(answer.json()["error"] for answer in answers)):
+        assert error["code"] == "model_not_allowed"
+        assert str(tmp_path) not in error["message"]
+    assert admin.http.get("/v1/models/polite").status_code == 200
+
+
 def test_a_request_that_would_reach_one_of_several_replicas_is_refused(admin: Service) -> None:
     admin.replicas = 2
     status, text = load(admin, lora_name="x", lora_path="/x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -10,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from serving.adapters.errors import AdapterError
+from serving.adapters.layer_file import MAX_READ, LayerFile
+from serving.engines.adapter_files import CONFIG, WEIGHTS
 from serving.weights.checkpoint import PICKLES
 from serving.weights.space import human
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
 FILES = (CONFIG, WEIGHTS)
 
 MAX_BYTES = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
@@ -23,8 +24,9 @@ MAX_BYTES = {CONFIG: 2**20, WEIGHTS: 4 * 2**30}
 _MAX_MEMBERS = 100_000
 _FOLDERS = ("data", ".")
 """Where the files may be, in the order of preference; data/ is where KAITO's images have them."""
-_CHUNK = 2**20
-_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error)
+_MAX_LAYER = 2 * sum(MAX_BYTES.values())
+"""Bytes of a layer, decompressed: there may be other files in it."""
+_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, RecursionError, ValueError)
 
 
 def extract(layer: Path, into: Path, source: str) -> set[str]:
@@ -35,7 +37,8 @@ def extract(layer: Path, into: Path, source: str) -> set[str]:
     found: dict[str, int] = {}
     pickles: list[str] = []
     try:
-        with tarfile.open(layer, "r:*") as archive:
+        file = LayerFile(layer, _MAX_LAYER, lambda what: _unsafe(source, what))
+        with file, tarfile.open(fileobj=file, mode="r:") as archive:
             for count, member in enumerate(archive, 1):
                 if count > _MAX_MEMBERS:
                     raise _unsafe(source, f"has more than {_MAX_MEMBERS} files in a layer")
@@ -45,7 +48,9 @@ def extract(layer: Path, into: Path, source: str) -> set[str]:
                 if any(path.match(pattern) for pattern in PICKLES):
                     pickles.append(path.name)
                 if path.name in FILES and found.get(path.name, 99) > (rank := _FOLDERS.index(str(path.parent))):
-                    _write(archive, member, into / path.name, source)
+                    _must_fit(member, path.name, source)
+                    file.allow(member.size)
+                    _write(archive, member, into / path.name)
                     found[path.name] = rank
     except _BROKEN as error:
         raise AdapterError(
@@ -104,13 +109,16 @@ def _path(member: tarfile.TarInfo, source: str) -> PurePosixPath:
     return path
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, file: Path, source: str) -> None:
-    if member.size > MAX_BYTES[file.name]:
-        raise too_large(source, file.name, member.size)
+def _must_fit(member: tarfile.TarInfo, name: str, source: str) -> None:
+    if member.size > MAX_BYTES[name]:
+        raise too_large(source, name, member.size)
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, file: Path) -> None:
     content: IO[bytes] | None = archive.extractfile(member)
     assert content is not None, "a regular file has content"
     with content, file.open("wb") as out:
-        while chunk := content.read(_CHUNK):
+        while chunk := content.read(MAX_READ):
             out.write(chunk)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import shutil
 import socket
@@ -11,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +28,7 @@ from presets.adapter_source import parse_adapter_source
 from serving.adapters import fetch as fetching
 from serving.adapters.errors import AdapterError
 from serving.adapters.fetch import FetchedAdapter
+from serving.adapters.layer_file import LayerFile
 from serving.weights.model import Progress
 from tests.hub_server import HubServer, Repository
 from tests.registry_server import RegistryServer
@@ -204,6 +210,61 @@ def linked() -> bytes:
 
 def pickled() -> bytes:
     return layer({"adapter_config.json": files()["adapter_config.json"], "adapter_model.bin": b"\x80\x02"})
+
+
+def packed(*headers: bytes, kind: bytes = tarfile.XGLTYPE, compress: Callable[[bytes], bytes] = gzip.compress) -> bytes:
+    """A layer with a good adapter behind headers of pax, which are for all files behind them or for the next one."""
+    out = io.BytesIO()
+    for header in headers:
+        info = tarfile.TarInfo("header")
+        info.type, info.size = kind, len(header)
+        out.write(info.tobuf(tarfile.USTAR_FORMAT) + header + bytes(-len(header) % tarfile.BLOCKSIZE))
+    return compress(out.getvalue() + gzip.decompress(layer(files())))
+
+
+def record(size: int) -> bytes:
+    """One attribute of pax of so many bytes."""
+    return f"{size} comment=".encode().ljust(size - 1, b"x") + b"\n"
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_a_layer_may_be_compressed_in_any_way_and_have_headers(
+    cache: Cache, registry: RegistryServer, compress: Callable[[bytes], bytes]
+) -> None:
+    registry.add_image("a", "1", packed(record(1000), compress=compress))
+    assert is_the_adapter(cache.fetch(f"oci:{registry.host}/a:1"))
+
+
+def test_headers_without_end_take_no_memory(cache: Cache, registry: RegistryServer) -> None:
+    registry.add_image("a", "1", packed(record(64 * 2**20)))
+    tracemalloc.start()
+    try:
+        assert cache.refuses(f"oci:{registry.host}/a:1").reason == "UnsafeArchive"
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (packed(*[record(2**20)] * 33), "UnsafeArchive"),
+        (packed(*[record(20)] * 2000), "AdapterUnreadable"),
+        (packed(b"14 size=-5120\n", kind=tarfile.XHDTYPE), "UnsafeArchive"),
+        (packed(compress=lzma.compress)[:200] + b"damaged" * 9, "AdapterUnreadable"),
+    ],
+    ids=["many headers", "headers of headers", "a size below zero", "damaged xz"],
+)
+def test_a_hostile_layer_is_refused(cache: Cache, registry: RegistryServer, content: bytes, reason: str) -> None:
+    registry.add_image("a", "1", content)
+    assert cache.refuses(f"oci:{registry.host}/a:1").reason == reason
+
+
+def test_a_layer_that_grows_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "layer").write_bytes(layer({"other": bytes(3000)}))
+    file = LayerFile(tmp_path / "layer", 1000, ValueError)
+    with file, tarfile.open(fileobj=file, mode="r:") as archive, pytest.raises(ValueError, match="a layer of more"):
+        archive.getmembers()
 
 
 @pytest.mark.parametrize(

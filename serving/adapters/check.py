@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 
-from serving.adapters.archive import CONFIG, WEIGHTS
 from serving.adapters.errors import AdapterError, Reason
+from serving.engines.adapter_files import CONFIG, WEIGHTS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -102,6 +102,11 @@ def _check_kind(config: Mapping[str, Any], refuse: _Refusal) -> None:
 
 
 def _check_modules(config: Mapping[str, Any], shapes: Shapes, refuse: _Refusal) -> None:
+    if config.get("fan_in_fan_out"):
+        raise refuse(
+            "UnsupportedModules",
+            "changes transposed layers (fan_in_fan_out), which no model here has: it belongs to one such as GPT-2",
+        )
     if saved := config.get("modules_to_save"):
         raise refuse(
             "UnsupportedModules",

@@ -28,8 +28,8 @@ Reason = Literal[
     "VariantUnsupported",
     "WorkspaceFull",
 ]
-"""Those told before the engine sees an adapter. The engine adds UnknownTargetModules, ShapeMismatch, NoEffect,
-DtypeUnsupported and NotFinite."""
+"""Those told before the engine sees an adapter. The engines add UnknownTargetModules, ShapeMismatch, NoEffect,
+DtypeUnsupported, NotFinite, AdaptersNotEnabled and AdapterUnsupported; docs/adapters.md has them."""
 
 _OF_WEIGHTS: dict[str, Reason] = {
     "CacheNotWritable": "CacheNotWritable",

@@ -19,7 +19,7 @@ from serving.engines.protocol import AdapterRefused, Engine, EngineUnavailable
 from serving.weights.model import Report
 
 MOST_BY_REQUEST = 10
-"""Adapters beside those of the stack's config, for which the plan has counted memory."""
+"""Adapters beside those of the stack's config, without memory of their own: the plan counts the config's only."""
 _THREADS = 2
 """Of the registry's own: downloads must not take those that encode prompts."""
 

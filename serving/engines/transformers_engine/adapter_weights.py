@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.engines.adapter_files import CONFIG, WEIGHTS
 from serving.engines.protocol import AdapterRefused
-
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)

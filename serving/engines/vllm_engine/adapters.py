@@ -13,10 +13,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from serving.engines.adapter_files import CONFIG, WEIGHTS
 from serving.engines.protocol import Adapter, AdapterRefused, AdapterUse, RequestFailed
-
-_CONFIG = "adapter_config.json"
-_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass
@@ -91,8 +89,8 @@ def check_adapter(adapter: Adapter, model_dir: Path, max_rank: int) -> None:
         raise AdapterRefused("NotLora", f"it is of type {config.get('peft_type')}; LoRA adapters are served")
     rank = max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()])
     if rank > max_rank:
-        raise AdapterRefused("RankTooLarge", f"it has rank {rank}, and the engine was started for at most {max_rank}")
-    changed = {layer_of(name) for name in _tensor_names(adapter.path / _WEIGHTS)}
+        raise AdapterRefused("RankTooHigh", f"it has rank {rank}, and the engine was started for at most {max_rank}")
+    changed = {layer_of(name) for name in _tensor_names(adapter.path / WEIGHTS)}
     unknown = sorted(changed - layers_of_model(model_dir))
     if unknown:
         # vLLM would load it, and answer as the base model does.
@@ -137,8 +135,8 @@ def directory_of(adapter: Adapter, copies: Path) -> Path:
     if pattern := config.get("alpha_pattern"):
         config["alpha_pattern"] = {name: alpha * adapter.strength for name, alpha in pattern.items()}
     copy = Path(tempfile.mkdtemp(prefix="adapter-", dir=copies))
-    (copy / _CONFIG).write_text(json.dumps(config))
-    (copy / _WEIGHTS).symlink_to((adapter.path / _WEIGHTS).absolute())
+    (copy / CONFIG).write_text(json.dumps(config))
+    (copy / WEIGHTS).symlink_to((adapter.path / WEIGHTS).absolute())
     return copy
 
 
@@ -158,7 +156,7 @@ def _tensor_names(file: Path) -> list[str]:
 
 
 def _config(adapter: Adapter) -> dict[str, Any]:
-    file = adapter.path / _CONFIG
+    file = adapter.path / CONFIG
     try:
         config = json.loads(file.read_text())
     except FileNotFoundError:

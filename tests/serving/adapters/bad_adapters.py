@@ -73,6 +73,7 @@ BAD = [
     BadAdapter("activated LoRA", "VariantUnsupported", _config(alora_invocation_tokens=[1, 2]), "aLoRA"),
     BadAdapter("replicated layers", "VariantUnsupported", _config(layer_replication=[[0, 2]]), "layer replication"),
     BadAdapter("parameters", "VariantUnsupported", _config(target_parameters=["experts.down"]), "target_parameters"),
+    BadAdapter("transposed layers", "UnsupportedModules", _config(fan_in_fan_out=True), "fan_in_fan_out"),
     BadAdapter("its own output layer", "UnsupportedModules", _config(modules_to_save=["lm_head"]), "lm_head"),
     BadAdapter("trained tokens", "UnsupportedModules", _config(trainable_token_indices=[5]), "tokens"),
     BadAdapter(

@@ -233,8 +233,8 @@ async def test_an_adapter_in_use_is_unloaded_after_its_requests(
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"r": 16}, "RankTooLarge"),
-        ({"rank_pattern": {"q_proj": 32}}, "RankTooLarge"),
+        ({"r": 16}, "RankTooHigh"),
+        ({"rank_pattern": {"q_proj": 32}}, "RankTooHigh"),
         ({"peft_type": "LOHA"}, "NotLora"),
         ({"lora_alpha": None}, "AdapterUnreadable"),
         ({"layer": "mixer.q_proj"}, r"UnsupportedModules.*layers\.0\.mixer\.q_proj"),

@@ -255,7 +255,7 @@ async def test_an_adapter_answers_as_peft_has_it(
 async def test_an_adapter_that_does_not_fit_is_refused_and_the_engine_goes_on(
     engine: Engine, smollm2_dir: Path, adapter_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(AdapterRefused, match="RankTooLarge"):
+    with pytest.raises(AdapterRefused, match="RankTooHigh"):
         await engine.load_adapter(Adapter(id="wide", path=write_adapter(smollm2_dir, tmp_path / "wide", rank=16)))
     with pytest.raises(AdapterRefused, match="AdapterUnreadable"):
         await engine.load_adapter(Adapter(id="empty", path=tmp_path))

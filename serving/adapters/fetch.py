@@ -87,7 +87,14 @@ def _from_directory(source: WeightsSource, cache_dir: Path, report: Report) -> F
             "adapter there",
         )
     try:
-        archive.must_be_usable(str(source), {path.name: path.stat().st_size for path in root.iterdir()})
+        found = list(root.iterdir())
+        for path in found:
+            # A pipe would be read for ever, and so would /dev/zero.
+            if path.name in archive.FILES and path.exists() and not path.is_file():
+                raise AdapterError(
+                    "AdapterUnreadable", f"{source}: {path.name} is no plain file: put the adapter's own file there"
+                )
+        archive.must_be_usable(str(source), {path.name: path.stat().st_size for path in found})
         digests = [manifest.sha256_of(root / name) for name in archive.FILES]
     except PermissionError as error:
         raise AdapterError("AdapterNotFound", f"{source} cannot be read ({error.strerror}): change its mode") from error

@@ -187,6 +187,7 @@ class EngineProcess:
                     return False
             if isinstance(event, AdapterNotLoaded):
                 _log.error("requests with %s fail from now on: %s: %s", adapter.id, event.reason, event.message)
+                self._adapters.pop(adapter.id, None)
             if adapter.id not in self._adapters:  # unloaded meanwhile
                 child.send(UnloadAdapter(adapter.id))
         return True

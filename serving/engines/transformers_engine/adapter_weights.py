@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from serving.engines.protocol import AdapterRefused
 
 _PREFIX = "base_model.model."
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_LAYER_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
+_LARGEST_ALPHA = 1e9
+"""Far beyond what anybody trains with; NaN is no number below it either."""
 _SHOWN = 3
 """Names that a refusal lists."""
 
@@ -82,8 +86,8 @@ def _config(file: Path) -> Mapping[str, Any]:
         raise AdapterRefused("UnsupportedModules", f"it replaces whole modules ({kept}), which no adapter shares")
     if config.get("fan_in_fan_out"):
         raise AdapterRefused("UnsupportedModules", "it is made for transposed layers (fan_in_fan_out)")
-    if not isinstance(config.get("lora_alpha"), int | float):
-        raise AdapterRefused("AdapterUnreadable", f"{file} has no lora_alpha")
+    config["lora_alpha"] = _require_number(config.get("lora_alpha"), "lora_alpha")
+    config["alpha_pattern"] = _require_plain(config.get("alpha_pattern") or {})
     return config
 
 
@@ -144,8 +148,30 @@ def _check(name: str, down: torch.Tensor, up: torch.Tensor, layer: LayerShape) -
 def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
     """As peft: alpha / r, or alpha / sqrt(r) of rank-stabilised LoRA; a pattern may give a layer its own alpha."""
     alpha = config["lora_alpha"]
-    if patterns := config.get("alpha_pattern"):
-        from peft.utils.other import get_pattern_key  # peft takes seconds to import, and few adapters have patterns
-
-        alpha = patterns.get(get_pattern_key(patterns.keys(), name), alpha)
+    for pattern, own in config["alpha_pattern"].items():
+        if name == pattern or name.endswith(f".{pattern}"):
+            alpha = own
+            break
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
+
+
+def _require_plain(patterns: object) -> Mapping[str, float]:
+    """Layers' names or their ends. peft takes regular expressions, which an adapter could stop the engine with."""
+    if not isinstance(patterns, Mapping):
+        raise AdapterRefused("AdapterUnreadable", "its alpha_pattern is no object of layers and numbers")
+    plain: dict[str, float] = {}
+    for pattern, alpha in patterns.items():
+        if not isinstance(pattern, str) or not _LAYER_NAME.fullmatch(pattern):
+            raise AdapterRefused(
+                "UnsupportedModules",
+                f"its alpha_pattern has {str(pattern)[:100]!r}, and only names of layers are taken, such as q_proj or "
+                "layers.3.mlp.up_proj: write these into its config",
+            )
+        plain[pattern] = _require_number(alpha, f"alpha_pattern.{pattern}")
+    return plain
+
+
+def _require_number(alpha: object, where: str) -> float:
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not -_LARGEST_ALPHA < alpha < _LARGEST_ALPHA:
+        raise AdapterRefused("AdapterUnreadable", f"{CONFIG} has no number of use as {where}, but {str(alpha)[:100]!r}")
+    return float(alpha)

@@ -37,17 +37,20 @@ class Constraint:
     def fill(self, masks: torch.Tensor, row: int) -> None:
         """Set the bits of the tokens that may come next; masks (rows, words), int32. Changes nothing in the grammar.
 
-        A stop token may come where the grammar may end, and nowhere else. Raises GrammarBroken.
+        A stop token may come where the grammar may end, besides where it is a part of the text. Raises GrammarBroken.
         """
         words = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.int32)
         if self._matcher.is_error():
-            raise GrammarBroken(f"the answer cannot be held to its grammar any longer: {self._matcher.get_error()}")
+            reason = self._matcher.get_error().split("\n")[0][:200]
+            raise GrammarBroken(
+                f"the answer cannot be held to its form any longer, which is too deep or too large: {reason}"
+            )
         masks[row] = words[: masks.shape[1]]
         for token in self._never:
             _set(masks[row], token, allowed=False)
-        may_end = self._matcher.is_accepting()
-        for token in self._stops:
-            _set(masks[row], token, allowed=may_end)
+        if self._matcher.is_accepting():
+            for token in self._stops:
+                _set(masks[row], token, allowed=True)
 
     def accept(self, token: int) -> bool:
         """Move on by the chosen token; True if the grammar is complete, so that nothing may follow."""

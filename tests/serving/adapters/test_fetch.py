@@ -332,6 +332,15 @@ def test_a_directory_that_is_no_adapter_is_refused(
     assert cache.refuses(f"file:{directory(tmp_path / 'volume', content)}").reason == reason
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "zeros"])
+def test_what_could_be_read_for_ever_is_refused(cache: Cache, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    source = directory(tmp_path / "endless")
+    (source / "adapter_model.safetensors").unlink()
+    make(source / "adapter_model.safetensors")
+    with pytest.raises(AdapterError, match=r"adapter_model\.safetensors is no plain file"):
+        cache.fetch(f"file:{source}")
+
+
 def test_a_directory_that_is_not_there_is_refused(cache: Cache) -> None:
     assert cache.refuses("file:/no/such/adapter").reason == "AdapterNotFound"
 

@@ -52,6 +52,16 @@ BAD_CONFIGS = {
     "whole modules": ({"modules_to_save": ["lm_head"]}, "UnsupportedModules", "lm_head"),
     "transposed layers": ({"fan_in_fan_out": True}, "UnsupportedModules", "fan_in_fan_out"),
     "no alpha": ({"lora_alpha": None}, "AdapterUnreadable", "lora_alpha"),
+    "an alpha that is a text": ({"lora_alpha": "16"}, "AdapterUnreadable", "lora_alpha, but '16'"),
+    "an endless alpha": ({"lora_alpha": float("inf")}, "AdapterUnreadable", "lora_alpha"),
+    "an alpha that is no number": ({"lora_alpha": float("nan")}, "AdapterUnreadable", "lora_alpha"),
+    "alphas in a list": ({"alpha_pattern": ["q_proj"]}, "AdapterUnreadable", "alpha_pattern"),
+    "an alpha of a layer that is a text": ({"alpha_pattern": {"q_proj": "3"}}, "AdapterUnreadable", "q_proj"),
+    "a pattern that takes for ever": (
+        {"alpha_pattern": {"(.*.*.*.*.*)*x": 3}},
+        "UnsupportedModules",
+        "names of layers",
+    ),
 }
 BAD_TENSORS: dict[str, tuple[Callable[[Tensors], Tensors], str, str]] = {
     "unknown layers": (lambda all_: renamed(all_, "q_proj", "query"), "UnknownTargetModules", "q_proj"),

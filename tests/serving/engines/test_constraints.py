@@ -156,3 +156,12 @@ def test_a_step_that_is_repeated_one_by_one_moves_no_grammar_on_twice(
     assert answers.tokens["good"] == answers.tokens["second"]
     monkeypatch.undo()
     assert run(engine, held("good")).tokens["good"] == expected
+
+
+def test_a_stop_token_that_is_a_part_of_the_text_ends_the_answer_there(
+    engine: TransformersEngine, tokenizer: Tokenizer
+) -> None:
+    (quote,) = tokenizer.encode('"', add_special_tokens=False).ids
+    answers = run(engine, held("a", stop_token_ids=frozenset({quote})))
+    assert answers.finish == {"a": "stop"}
+    assert quote not in answers.tokens.get("a", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -50,7 +51,20 @@ ResponseFormat = Annotated[
 ]
 
 
-def answer_of(wanted: ResponseFormat | None) -> str | None:
+AnswerFormat = ResponseFormat | JsonSchema
+"""/v1/responses has a schema without the object around it."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer is to be like; None: any text."""
+
+    format: AnswerFormat | None
+    param: str
+    """The parameter that says so."""
+
+
+def answer_of(wanted: AnswerFormat | None) -> str | None:
     """The expression of a Lark rule for such an answer; None: any text. Raises GrammarRefused."""
     match wanted:
         case JsonObjectFormat():
@@ -58,5 +72,7 @@ def answer_of(wanted: ResponseFormat | None) -> str | None:
         case JsonSchemaFormat():
             check_size([wanted.json_schema.json_schema])
             return json_of(wanted.json_schema.json_schema)
+        case JsonSchema():
+            return json_of(wanted.json_schema)
         case _:
             return None

@@ -11,7 +11,7 @@ from serving.api.chat_completions.protocol import ChatCompletionRequest
 from serving.api.chat_completions.tools import AllowedToolsChoice, FunctionTool, NamedTool
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation, about
-from serving.api.response_format import answer_of
+from serving.api.response_format import Form, answer_of
 from serving.grammars import check_size, grammar_of
 from serving.text.reasoning import ReasoningFormat
 from serving.tools.format import Function, ToolFormat
@@ -121,7 +121,7 @@ def _malformed(parameters: Mapping[str, Any]) -> str | None:
 
 
 async def grammar_for(
-    request: ChatCompletionRequest,
+    form: Form,
     tools: ToolUse | None,
     reasoning: ReasoningFormat | None,
     marks: Mapping[str, int],
@@ -129,13 +129,13 @@ async def grammar_for(
     thinking_begun: bool,
 ) -> str | None:
     """The grammar that an answer is held to; None: it is free. Raises InvalidRequest."""
-    with about("response_format"):
-        wanted = answer_of(request.response_format)
+    with about(form.param):
+        wanted = answer_of(form.format)
         if wanted is not None:
             await grammar_of(f"start: answer\nanswer: {wanted}")
     if wanted is None and (tools is None or not tools.held):
         return None
-    with about("response_format" if tools is None else "tools"):
+    with about(form.param if tools is None else "tools"):
         start = "start: answer\n" if reasoning is None else reasoning.before_answer(marks, begun=thinking_begun)
         return await grammar_of(start + _answer_rules(wanted, tools, marks))
 
@@ -150,11 +150,20 @@ def _answer_rules(wanted: str | None, tools: ToolUse | None, marks: Mapping[str,
     return f"answer: calls\n{calls}" if tools.required else f"answer: wanted | calls\nwanted: {wanted}\n{calls}"
 
 
-def template_settings(request: ChatCompletionRequest, generation: Generation) -> dict[str, Any]:
-    """Variables for the chat template. Raises InvalidRequest for an effort that it does not know."""
+def template_settings(
+    effort: str | None,
+    generation: Generation,
+    model: str,
+    *,
+    param: str = "reasoning_effort",
+    others: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Variables for the chat template: the `others`, and those for an effort, which is in the parameter `param`.
+
+    Raises InvalidRequest for an effort that the template does not know.
+    """
     takes = generation.tokenizer.template_takes
-    settings = dict(request.chat_template_kwargs or {})
-    effort = request.reasoning_effort
+    settings = dict(others or {})
     if effort is None:
         return settings
     if takes("reasoning_effort"):
@@ -164,9 +173,9 @@ def template_settings(request: ChatCompletionRequest, generation: Generation) ->
         settings.update({name: False for name in _THINKING if takes(name) and name not in settings})
     else:
         raise InvalidRequest(
-            f"Unsupported parameter 'reasoning_effort': the model '{request.model}' has no setting for it; leave it "
-            'out or set it to "none".',
-            param="reasoning_effort",
+            f"Unsupported parameter '{param}': the model '{model}' has no setting for it; leave it out or set it to "
+            '"none".',
+            param=param,
             code="unsupported_parameter",
         )
     return settings

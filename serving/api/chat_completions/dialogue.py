@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.api.chat_completions.answer import AnswerReader
@@ -10,6 +11,7 @@ from serving.api.chat_completions.messages import for_template
 from serving.api.chat_completions.protocol import ChatCompletionRequest
 from serving.api.chat_completions.tools import tools_for_template
 from serving.api.generation import Generation
+from serving.api.response_format import Form
 from serving.text.reasoning import ReasoningFormat
 
 _END_OF_PROMPT = 16
@@ -36,13 +38,23 @@ class Dialogue:
 
 async def open_dialogue(request: ChatCompletionRequest, generation: Generation) -> Dialogue:
     """Make the prompt and the grammar of a request. Raises InvalidRequest."""
-    tools, reasoning = tool_use(request, generation), generation.reasoning
+    tools = tool_use(request, generation)
     token_ids = await generation.encode_chat(
         for_template(request.messages),
         request.model,
         tools=tools_for_template(tools.offered) if tools else (),
-        settings=template_settings(request, generation),
+        settings=template_settings(
+            request.reasoning_effort, generation, request.model, others=request.chat_template_kwargs
+        ),
     )
+    return await dialogue_after(token_ids, generation, Form(request.response_format, "response_format"), tools)
+
+
+async def dialogue_after(
+    token_ids: Sequence[int], generation: Generation, form: Form, tools: ToolUse | None = None
+) -> Dialogue:
+    """Make the grammar of an answer to a prompt. Raises InvalidRequest."""
+    reasoning = generation.reasoning
     markers = (*(tools.format.markers if tools else ()), *(reasoning.markers if reasoning else ()))
     marks = generation.tokenizer.special_tokens(markers)
     shown = frozenset(marks.values())
@@ -50,7 +62,7 @@ async def open_dialogue(request: ChatCompletionRequest, generation: Generation) 
     begun = reasoning is not None and reasoning.begun_by(end)
     return Dialogue(
         prompt_token_ids=tuple(token_ids),
-        grammar=await grammar_for(request, tools, reasoning, marks, thinking_begun=begun),
+        grammar=await grammar_for(form, tools, reasoning, marks, thinking_begun=begun),
         shown_token_ids=shown,
         tools=tools,
         reasoning=reasoning,

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Iterator
 
+from serving.api.chat_completions.answer import AnswerReader
 from serving.api.errors import to_api_error
-from serving.api.logprobs import TokenBytes, TokenLogprob, chat_logprobs
+from serving.api.logprobs import TokenBytes
+from serving.api.responses.output import Output
 from serving.api.responses.protocol import ResponseRequest
 from serving.api.responses.resource import (
     IncompleteDetails,
     InputTokensDetails,
-    ItemEvent,
-    ItemStatus,
     LifecycleEvent,
-    OutputMessage,
-    OutputText,
     OutputTokensDetails,
-    PartEvent,
+    ReasoningSettings,
     Response,
     ResponseError,
     ResponseUsage,
-    TextDelta,
-    TextDone,
+    TextSettings,
 )
 from serving.api.sse import NamedEvent
 from serving.text.generator import TextChunk
@@ -39,15 +37,13 @@ class Draft:
         prompt_tokens: int,
         temperature: float,
         top_p: float,
+        reader: AnswerReader,
         token_bytes: TokenBytes,
     ) -> None:
         self._prompt_tokens = prompt_tokens
-        self._token_bytes = token_bytes
-        self._text = ""
-        self._logprobs: list[TokenLogprob] = []
         self._last: TextChunk | None = None
-        self._item_id = f"msg_{uuid.uuid4().hex}"
-        self._sequence_number = 0
+        self._numbers = itertools.count()
+        self._output = Output(reader, token_bytes, self._numbers)
         self._response = Response(
             id=f"resp_{uuid.uuid4().hex}",
             created_at=int(time.time()),
@@ -61,9 +57,11 @@ class Draft:
             parallel_tool_calls=request.parallel_tool_calls is not False,
             previous_response_id=request.previous_response_id,
             prompt_cache_key=request.prompt_cache_key,
+            reasoning=ReasoningSettings(effort=request.effort()),
             safety_identifier=request.safety_identifier,
             store=request.store is not False,
             temperature=temperature,
+            text=_text_settings(request),
             top_logprobs=request.top_logprobs or 0,
             frequency_penalty=request.frequency_penalty or 0.0,
             presence_penalty=request.presence_penalty or 0.0,
@@ -78,43 +76,52 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """What was made so far."""
-        return self._text
+        """What was answered so far, without the thoughts."""
+        return self._output.text
+
+    @property
+    def thoughts(self) -> str:
+        return self._output.thoughts
 
     @property
     def started(self) -> bool:
         """Whether there was a chunk."""
         return self._last is not None
 
-    def add(self, chunk: TextChunk) -> None:
-        self._text += chunk.text
-        self._logprobs += self._logprobs_of(chunk)
+    def add(self, chunk: TextChunk) -> list[NamedEvent]:
+        """The events that tell of it."""
+        opening = [] if self.started else list(self._opening())
         self._last = chunk
+        return [*opening, *self._output.add(chunk)]
 
     def waiting(self) -> Response:
         """The response before its end, of which nothing is shown but how far it is."""
         return self._response.model_copy(update={"status": "in_progress" if self.started else "queued"})
 
-    def finished(self) -> Response:
-        """The response at its end: whole, or cut off at its limit."""
+    def finish(self, reasoning_tokens: int) -> tuple[Response, list[NamedEvent]]:
+        """The response at its end, whole or cut off at its limit, and the last events."""
         assert self._last is not None
         incomplete = self._last.finish_reason == "length"
+        status = "incomplete" if incomplete else "completed"
         output_tokens = self._last.completion_tokens
-        return self._response.model_copy(
+        events = list(self._output.end(status))
+        response = self._response.model_copy(
             update={
-                "status": "incomplete" if incomplete else "completed",
+                "status": status,
                 "incomplete_details": IncompleteDetails() if incomplete else None,
                 "completed_at": None if incomplete else int(time.time()),
-                "output": [self._item("incomplete" if incomplete else "completed")],
+                "output": self._output.items(status),
                 "usage": ResponseUsage(
                     input_tokens=self._prompt_tokens,
                     input_tokens_details=InputTokensDetails(),
                     output_tokens=output_tokens,
-                    output_tokens_details=OutputTokensDetails(),
+                    output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoning_tokens),
                     total_tokens=self._prompt_tokens + output_tokens,
                 ),
             }
         )
+        kind = "response.incomplete" if incomplete else "response.completed"
+        return response, [*events, LifecycleEvent(type=kind, sequence_number=next(self._numbers), response=response)]
 
     def failed(self, error: Exception) -> Response:
         """The response that came to nothing, with what there is of its text."""
@@ -124,62 +131,24 @@ class Draft:
             update={
                 "status": "failed",
                 "error": ResponseError(code=code, message=answer.detail.message),
-                "output": [self._item("incomplete")] if self._text else [],
+                "output": self._output.items("incomplete"),
             }
         )
 
     def cancelled(self) -> Response:
         return self._response.model_copy(update={"status": "cancelled"})
 
-    def opening(self) -> Iterator[NamedEvent]:
-        """The events before the first text."""
-        response = self._response.model_copy(update={"status": "in_progress"})
-        yield LifecycleEvent(type="response.created", sequence_number=self._next(), response=response)
-        yield LifecycleEvent(type="response.in_progress", sequence_number=self._next(), response=response)
-        item = self._item("in_progress").model_copy(update={"content": []})
-        yield ItemEvent(type="response.output_item.added", sequence_number=self._next(), item=item)
-        yield PartEvent(
-            type="response.content_part.added",
-            sequence_number=self._next(),
-            item_id=self._item_id,
-            part=OutputText(text="", logprobs=[]),
-        )
-
-    def delta(self, chunk: TextChunk) -> NamedEvent:
-        return TextDelta(
-            sequence_number=self._next(),
-            item_id=self._item_id,
-            delta=chunk.text,
-            logprobs=self._logprobs_of(chunk),
-        )
-
-    def closing(self, response: Response) -> Iterator[NamedEvent]:
-        """The events after the last text; `response` is the finished one."""
-        yield TextDone(sequence_number=self._next(), item_id=self._item_id, text=self._text, logprobs=self._logprobs)
-        yield PartEvent(
-            type="response.content_part.done",
-            sequence_number=self._next(),
-            item_id=self._item_id,
-            part=self._part(),
-        )
-        yield ItemEvent(type="response.output_item.done", sequence_number=self._next(), item=response.output[0])
-        kind = "response.incomplete" if response.status == "incomplete" else "response.completed"
-        yield LifecycleEvent(type=kind, sequence_number=self._next(), response=response)
-
     def failure(self, response: Response) -> NamedEvent:
         """The last event of a stream that failed."""
-        return LifecycleEvent(type="response.failed", sequence_number=self._next(), response=response)
+        return LifecycleEvent(type="response.failed", sequence_number=next(self._numbers), response=response)
 
-    def _item(self, status: ItemStatus) -> OutputMessage:
-        return OutputMessage(id=self._item_id, status=status, content=[self._part()])
+    def _opening(self) -> Iterator[NamedEvent]:
+        """The events before the first text."""
+        response = self._response.model_copy(update={"status": "in_progress"})
+        yield LifecycleEvent(type="response.created", sequence_number=next(self._numbers), response=response)
+        yield LifecycleEvent(type="response.in_progress", sequence_number=next(self._numbers), response=response)
 
-    def _part(self) -> OutputText:
-        return OutputText(text=self._text, logprobs=self._logprobs)
 
-    def _logprobs_of(self, chunk: TextChunk) -> list[TokenLogprob]:
-        return chat_logprobs(chunk.tokens, self._token_bytes).content
-
-    def _next(self) -> int:
-        number = self._sequence_number
-        self._sequence_number += 1
-        return number
+def _text_settings(request: ResponseRequest) -> TextSettings:
+    form = request.form().format
+    return TextSettings() if form is None else TextSettings(format=form.model_dump(by_alias=True, exclude_none=True))

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from serving.api.chat_completions.demand import template_settings
+from serving.api.chat_completions.dialogue import dialogue_after
 from serving.api.errors import InvalidRequest, PreviousResponseNotFound, ResponseNotFound
 from serving.api.generation import Generation
 from serving.api.responses.background import Background
@@ -47,12 +49,8 @@ class Responses:
         try:
             async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
                 async for chunk in chunks:
-                    if not draft.started:
-                        for event in draft.opening():
-                            yield event
-                    draft.add(chunk)
-                    if chunk.text or chunk.tokens:
-                        yield draft.delta(chunk)
+                    for event in draft.add(chunk):
+                        yield event
         except Exception as error:
             if not draft.started:
                 raise
@@ -60,10 +58,10 @@ class Responses:
             self._keep(prepared, failed)
             yield draft.failure(failed)
             return
-        finished = draft.finished()
+        finished, events = draft.finish(await self._reasoning_tokens(draft))
         # Before it is told, so that whoever hears of it can go on from it.
         self._keep(prepared, finished)
-        for event in draft.closing(finished):
+        for event in events:
             yield event
 
     async def start(self, request: ResponseRequest) -> Response:
@@ -104,7 +102,7 @@ class Responses:
         async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
             async for chunk in chunks:
                 prepared.draft.add(chunk)
-        finished = prepared.draft.finished()
+        finished, _ = prepared.draft.finish(await self._reasoning_tokens(prepared.draft))
         self._keep(prepared, finished)
         return finished
 
@@ -120,6 +118,12 @@ class Responses:
             answer = {"role": "assistant", "content": prepared.draft.text}
             self._store.put(_own(response.id), StoredResponse(response, (*prepared.turns, answer)))
 
+    async def _reasoning_tokens(self, draft: Draft) -> int:
+        """Counted again, as in chat completions: thoughts are text that was told apart, not tokens."""
+        if not draft.thoughts:
+            return 0
+        return len(await self._generation.tokenizer.encode(draft.thoughts, special_tokens=False))
+
     def _stored(self, response_id: str) -> StoredResponse:
         if (stored := self._store.get(_own(response_id))) is None:
             raise ResponseNotFound(response_id)
@@ -130,18 +134,26 @@ class Responses:
         model = generation.models.choose(request.model, request.adapter_strength)
         turns = (*self._earlier_turns(request.previous_response_id), *request.turns())
         instructions = [{"role": "system", "content": request.instructions}] if request.instructions else []
-        token_ids = await generation.encode_chat([*instructions, *turns], request.model, param="input")
+        token_ids = await generation.encode_chat(
+            [*instructions, *turns],
+            request.model,
+            param="input",
+            settings=template_settings(request.effort(), generation, request.model, param="reasoning.effort"),
+        )
+        dialogue = await dialogue_after(token_ids, generation, request.form())
         limit = generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input")
         text_request = TextRequest(
             model=model.id,
             adapter=model.adapter,
-            prompt_token_ids=tuple(token_ids),
+            prompt_token_ids=dialogue.prompt_token_ids,
             max_tokens=limit,
             sampling=generation.sampling(request),
             stop=tuple(request.stop or ()),
             stop_token_ids=generation.stop_token_ids(ignore_eos=request.ignore_eos, others=request.stop_token_ids),
             min_tokens=generation.min_tokens(request.min_tokens, limit),
             logprobs=request.logprobs(),
+            grammar=dialogue.grammar,
+            shown_token_ids=dialogue.shown_token_ids,
         )
         defaults = generation.sampling_defaults()
         draft = Draft(
@@ -149,6 +161,7 @@ class Responses:
             prompt_tokens=len(token_ids),
             temperature=defaults.temperature if request.temperature is None else request.temperature,
             top_p=defaults.top_p if request.top_p is None else request.top_p,
+            reader=dialogue.reader(),
             token_bytes=generation.tokenizer.token_bytes,
         )
         return _Prepared(text_request, draft, turns, store=request.store is not False)

@@ -27,8 +27,9 @@ from serving.api.fields import (
     TopP,
     Unsupported,
 )
+from serving.api.response_format import Form, JsonObjectFormat, JsonSchema, TextFormat
 
-_NO_TOOLS = "this service does not call tools yet"
+_NO_TOOLS = "tools are not on this endpoint, but on /v1/chat/completions"
 _NO_SETTING = "the model has no setting for it"
 LOGPROBS = "message.output_text.logprobs"
 
@@ -42,13 +43,24 @@ def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value i
     return value
 
 
-def _message(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+def _item(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
     kind = value.get("type", "message") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind != "message":
+    if isinstance(kind, str) and kind in ("function_call", "function_call_output"):
         raise PydanticCustomError(
-            "unsupported_value", "only messages are read, found an item of type '{kind}'.", {"kind": kind}
+            "unsupported_value",
+            "calls of tools are not on this endpoint, but on /v1/chat/completions; found an item of type '{kind}'.",
+            {"kind": kind},
+        )
+    if isinstance(kind, str) and kind not in ("message", "reasoning"):
+        raise PydanticCustomError(
+            "unsupported_value", "only messages and reasoning are read, found an item of type '{kind}'.", {"kind": kind}
         )
     return value
+
+
+def _kind_of_item(value: Any) -> str:  # noqa: ANN401 - before validation a value is anything
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "<reasoning>" if kind == "reasoning" else "<message>"
 
 
 class TextPart(ApiModel):
@@ -86,7 +98,22 @@ class MessageItem(ApiModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-InputItem = Annotated[MessageItem, BeforeValidator(_message)]
+class ReasoningItem(ApiModel):
+    """What the model thought before an earlier answer, sent back. The model does not read it again."""
+
+    type: Literal["reasoning"]
+    id: Annotated[str | None, NoEffect] = None
+    summary: Annotated[list[Any] | None, NoEffect] = None
+    content: Annotated[list[Any] | None, NoEffect] = None
+    encrypted_content: Annotated[str | None, Unsupported(because="reasoning is not encrypted")] = None
+    status: Annotated[Literal["in_progress", "completed", "incomplete"] | None, NoEffect] = None
+
+
+InputItem = Annotated[
+    Annotated[MessageItem, Tag("<message>")] | Annotated[ReasoningItem, Tag("<reasoning>")],
+    Discriminator(_kind_of_item),
+    BeforeValidator(_item),
+]
 Input = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[list[InputItem], Field(min_length=1, fail_fast=True), Tag("<items>")],
     Discriminator(lambda value: "<items>" if isinstance(value, list) else "<text>"),
@@ -101,16 +128,46 @@ Includable = Literal[
     "web_search_call.action.sources",
     "web_search_call.results",
 ]
-"""All but the first are details of items that no answer of this service has: nothing of them is left out."""
+"""All but the first are details that no answer of this service has: nothing of them is left out."""
+
+
+class SchemaFormat(JsonSchema):
+    """As in chat completions, without the object around it."""
+
+    type: Literal["json_schema"]
+
+
+def _kind_of_format(value: Any) -> str | None:  # noqa: ANN401 - before validation a value is anything
+    kind = value.get("type") if isinstance(value, dict) else None
+    return f"<{kind}>" if kind in ("text", "json_object", "json_schema") else None
+
+
+AnswerText = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[SchemaFormat, Tag("<json_schema>")],
+    Discriminator(
+        _kind_of_format,
+        custom_error_type="unsupported_value",
+        custom_error_message="send an object whose 'type' is 'text', 'json_object' or 'json_schema'.",
+    ),
+]
 
 
 class TextOptions(ApiModel):
     """What the answer's text is like."""
 
-    format: Annotated[
-        dict[str, Any] | None, Unsupported({"type": "text"}, because="answers are not held to a format yet")
-    ] = None
+    format: AnswerText | None = None
     verbosity: Annotated[str | None, Unsupported("medium", because=_NO_SETTING)] = None
+
+
+class ReasoningOptions(ApiModel):
+    """How the model thinks before it answers."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    """Works as far as the model's chat template has a setting for it."""
+    summary: Annotated[str | None, Unsupported(because="thoughts are told as they are, not summed up")] = None
+    generate_summary: Annotated[str | None, Unsupported(because="thoughts are told as they are, not summed up")] = None
 
 
 class ResponseRequest(ApiModel):
@@ -145,9 +202,7 @@ class ResponseRequest(ApiModel):
     prompt_cache_key: Annotated[str | None, NoEffect] = None
     prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
     prompt_cache_retention: Annotated[str | None, NoEffect] = None
-    reasoning: Annotated[
-        dict[str, Any] | None, Unsupported({}, {"effort": "none"}, because="the model does not reason apart")
-    ] = None
+    reasoning: ReasoningOptions | None = None
     safety_identifier: Annotated[str | None, NoEffect] = None
     service_tier: Annotated[str | None, Unsupported("auto", "default", because="there is one tier")] = None
     store: bool | None = None
@@ -210,7 +265,14 @@ class ResponseRequest(ApiModel):
         """The input as messages for the chat template."""
         if isinstance(self.input, str):
             return [{"role": "user", "content": self.input}]
-        return [item.for_template() for item in self.input]
+        return [item.for_template() for item in self.input if isinstance(item, MessageItem)]
+
+    def form(self) -> Form:
+        """What the answer is to be like."""
+        return Form(self.text.format if self.text else None, "text.format")
+
+    def effort(self) -> str | None:
+        return self.reasoning.effort if self.reasoning else None
 
 
 class RetrieveQuery(BaseModel):

@@ -28,6 +28,24 @@ class OutputMessage(BaseModel):
     content: list[OutputText]
 
 
+class ReasoningText(BaseModel):
+    type: Literal["reasoning_text"] = "reasoning_text"
+    text: str
+
+
+class OutputReasoning(BaseModel):
+    """What the model thought before it answered."""
+
+    type: Literal["reasoning"] = "reasoning"
+    id: str
+    status: ItemStatus
+    summary: list[Any] = []
+    content: list[ReasoningText]
+
+
+OutputItem = OutputReasoning | OutputMessage
+
+
 class InputTokensDetails(BaseModel):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -58,17 +76,14 @@ class IncompleteDetails(BaseModel):
     reason: Literal["max_output_tokens"] = "max_output_tokens"
 
 
-class TextFormat(BaseModel):
-    type: Literal["text"] = "text"
-
-
 class TextSettings(BaseModel):
-    format: TextFormat = TextFormat()
+    format: dict[str, Any] = {"type": "text"}
+    """As it was asked for."""
     verbosity: Literal["medium"] = "medium"
 
 
 class ReasoningSettings(BaseModel):
-    effort: None = None
+    effort: str | None = None
     summary: None = None
 
 
@@ -88,7 +103,7 @@ class Response(BaseModel):
     max_tool_calls: int | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessage] = []
+    output: list[OutputItem] = []
     parallel_tool_calls: bool
     previous_response_id: str | None
     prompt_cache_key: str | None
@@ -132,20 +147,20 @@ class LifecycleEvent(NamedEvent, frozen=True):
 class ItemEvent(NamedEvent, frozen=True):
     type: Literal["response.output_item.added", "response.output_item.done"]
     sequence_number: int
-    output_index: int = 0
-    item: OutputMessage
+    output_index: int
+    item: OutputItem
 
 
 class _OfPart(NamedEvent, frozen=True):
     sequence_number: int
     item_id: str
-    output_index: int = 0
+    output_index: int
     content_index: int = 0
 
 
 class PartEvent(_OfPart, frozen=True):
     type: Literal["response.content_part.added", "response.content_part.done"]
-    part: OutputText
+    part: OutputText | ReasoningText
 
 
 class TextDelta(_OfPart, frozen=True):
@@ -158,3 +173,13 @@ class TextDone(_OfPart, frozen=True):
     type: Literal["response.output_text.done"] = "response.output_text.done"
     text: str
     logprobs: list[TokenLogprob]
+
+
+class ReasoningDelta(_OfPart, frozen=True):
+    type: Literal["response.reasoning_text.delta"] = "response.reasoning_text.delta"
+    delta: str
+
+
+class ReasoningDone(_OfPart, frozen=True):
+    type: Literal["response.reasoning_text.done"] = "response.reasoning_text.done"
+    text: str

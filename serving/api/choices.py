@@ -48,6 +48,8 @@ class Choice:
 
     text: str = ""
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt, those that were not computed."""
     finish_reason: FinishReason = "stop"
     tokens: list[TextToken] = field(default_factory=list)
     """Those of the text, if the request asked for log probabilities."""
@@ -55,6 +57,7 @@ class Choice:
     def add(self, chunk: TextChunk) -> None:
         self.text += chunk.text
         self.completion_tokens = chunk.completion_tokens
+        self.cached_tokens = chunk.reused_prompt_tokens
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.tokens += chunk.tokens
 

@@ -27,12 +27,14 @@ class Usage(BaseModel):
     completion_tokens_details: CompletionTokensDetails
 
     @classmethod
-    def of(cls, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0) -> Usage:
+    def of(
+        cls, prompt_tokens: int, completion_tokens: int, reasoning_tokens: int = 0, *, cached_tokens: int = 0
+    ) -> Usage:
         return cls(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             total_tokens=prompt_tokens + completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=0, audio_tokens=0),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=cached_tokens, audio_tokens=0),
             completion_tokens_details=CompletionTokensDetails(
                 reasoning_tokens=reasoning_tokens,
                 audio_tokens=0,

@@ -95,6 +95,8 @@ class TokenChunk:
     finish_reason: FinishReason | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
     """One for each of the tokens if the request asked for them, else none."""
+    reused_prompt_tokens: int = 0
+    """Of the prompt, those that the cache still had; told in the request's first chunk."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class TextChunk:
     finish_reason: FinishReason | None = None
     tokens: tuple[TextToken, ...] = ()
     """The tokens of the text, if the request asked for log probabilities."""
+    reused_prompt_tokens: int = 0
+    """Of the prompt, those that were not computed, since the engine still had them."""
 
 
 class TextGenerator:
@@ -77,15 +79,17 @@ class TextGenerator:
         decode = partial(self._tokenizer.decode, shown=request.shown_token_ids)
         answer = AnswerText(decode, request.prompt_token_ids, request.stop, min_tokens=request.min_tokens)
         text = ""
+        reused = 0
         finish_reason: FinishReason | None = None
         async with _closing(self._observed(request, record)) as chunks:
             async for chunk in chunks:
                 text = _text_of(chunk, answer)
+                reused += chunk.reused_prompt_tokens
                 finish_reason = "stop" if answer.stopped else chunk.finish_reason
                 if finish_reason:
                     break
                 if text:
-                    yield TextChunk(text, answer.tokens, tokens=answer.take_tokens())
+                    yield TextChunk(text, answer.tokens, tokens=answer.take_tokens(), reused_prompt_tokens=reused)
             else:
                 raise RequestFailed("the engine ended the request without a finish reason")
         # Only here, with the engine's iterator closed: after a stop string the engine is still making tokens, and a
@@ -93,7 +97,7 @@ class TextGenerator:
         text += answer.end()
         finish_reason = "stop" if answer.stopped else finish_reason
         record.finish(finish_reason)
-        yield TextChunk(text, answer.tokens, finish_reason, answer.take_tokens())
+        yield TextChunk(text, answer.tokens, finish_reason, answer.take_tokens(), reused)
 
     async def _observed(self, request: TextRequest, record: GenerationRecord) -> AsyncGenerator[TokenChunk]:
         """The engine's chunks, recorded and charged to the caller."""

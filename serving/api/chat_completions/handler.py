@@ -51,7 +51,9 @@ class ChatCompletions:
                 )
                 for index, (choice, reader) in enumerate(zip(choices, readers, strict=True))
             ],
-            usage=await self._usage(dialogue, sum(choice.completion_tokens for choice in choices), readers),
+            usage=await self._usage(
+                dialogue, sum(choice.completion_tokens for choice in choices), readers, choices[0].cached_tokens
+            ),
             system_fingerprint=self._generation.fingerprint,
         )
 
@@ -60,6 +62,7 @@ class ChatCompletions:
         prepared, dialogue = await self._prepare(request)
         chunk_of = _ChunkMaker(request, self._generation.fingerprint)
         tokens: dict[int, int] = {}
+        cached = 0
         readers = [dialogue.reader() for _ in prepared]
         async with aclosing(generate(self._generation.generator, prepared)) as chunks:
             async for index, chunk in chunks:
@@ -76,8 +79,9 @@ class ChatCompletions:
                 if chunk.finish_reason:
                     yield chunk_of.delta(index, ChatDelta(), reader.finish_reason(chunk.finish_reason))
                 tokens[index] = chunk.completion_tokens
+                cached = chunk.reused_prompt_tokens if index == 0 else cached
         if chunk_of.include_usage:
-            yield chunk_of.usage(await self._usage(dialogue, sum(tokens.values()), readers))
+            yield chunk_of.usage(await self._usage(dialogue, sum(tokens.values()), readers, cached))
 
     async def _prepare(self, request: ChatCompletionRequest) -> tuple[list[TextRequest], Dialogue]:
         """One request for each choice, and what they have in common."""
@@ -105,11 +109,13 @@ class ChatCompletions:
     def _logprobs(self, request: ChatCompletionRequest, tokens: Sequence[TextToken]) -> ChatLogprobs | None:
         return chat_logprobs(tokens, self._generation.tokenizer.token_bytes) if request.logprobs else None
 
-    async def _usage(self, dialogue: Dialogue, completion_tokens: int, readers: Sequence[AnswerReader]) -> Usage:
+    async def _usage(
+        self, dialogue: Dialogue, completion_tokens: int, readers: Sequence[AnswerReader], cached_tokens: int
+    ) -> Usage:
         """The thinking is counted without its markers, and again: it is text that was told apart, not tokens."""
         encode = self._generation.tokenizer.encode
         thoughts = [len(await encode(reader.thoughts, special_tokens=False)) for reader in readers]
-        return Usage.of(len(dialogue.prompt_token_ids), completion_tokens, sum(thoughts))
+        return Usage.of(len(dialogue.prompt_token_ids), completion_tokens, sum(thoughts), cached_tokens=cached_tokens)
 
 
 class _ChunkMaker:

@@ -50,14 +50,19 @@ class Completions:
                 )
                 for index, choice in enumerate(choices)
             ],
-            _usage(request, prepared, [choice.completion_tokens for choice in choices]),
+            _usage(
+                request,
+                prepared,
+                [choice.completion_tokens for choice in choices],
+                [choice.cached_tokens for choice in choices],
+            ),
         )
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[Completion]:
         """The choices as they are made, in no particular order; nothing comes before the engine's first text."""
         prepared = await self._prepare(request)
         answer = _AnswerMaker(request, self._generation.fingerprint)
-        tokens = [0] * len(prepared)
+        tokens, cached = [0] * len(prepared), [0] * len(prepared)
         async with aclosing(generate(self._generation.generator, [choice.request for choice in prepared])) as chunks:
             async for index, chunk in chunks:
                 echoed = prepared[index].echoed if tokens[index] == 0 else ""
@@ -70,9 +75,9 @@ class Completions:
                     )
                 )
                 # An answer of no tokens has one chunk only, so that its prompt is not echoed twice.
-                tokens[index] = chunk.completion_tokens
+                tokens[index], cached[index] = chunk.completion_tokens, chunk.reused_prompt_tokens
         if answer.include_usage:
-            yield answer.usage(_usage(request, prepared, tokens))
+            yield answer.usage(_usage(request, prepared, tokens, cached))
 
     async def _prepare(self, request: CompletionRequest) -> list[_Prepared]:
         generation = self._generation
@@ -125,10 +130,15 @@ class Completions:
         return self._generation.tokenizer.decode(token_ids)
 
 
-def _usage(request: CompletionRequest, prepared: list[_Prepared], tokens: list[int]) -> Usage:
+def _usage(request: CompletionRequest, prepared: list[_Prepared], tokens: list[int], cached: list[int]) -> Usage:
     """A prompt counts once, however many choices it has."""
-    prompts = prepared[:: request.n or 1]
-    return Usage.of(sum(len(choice.request.prompt_token_ids) for choice in prompts), sum(tokens))
+    choices = request.n or 1
+    prompts = prepared[::choices]
+    return Usage.of(
+        sum(len(choice.request.prompt_token_ids) for choice in prompts),
+        sum(tokens),
+        cached_tokens=sum(cached[::choices]),
+    )
 
 
 class _AnswerMaker:

@@ -113,7 +113,7 @@ class Draft:
                 "output": self._output.items(status),
                 "usage": ResponseUsage(
                     input_tokens=self._prompt_tokens,
-                    input_tokens_details=InputTokensDetails(),
+                    input_tokens_details=InputTokensDetails(cached_tokens=self._last.reused_prompt_tokens),
                     output_tokens=output_tokens,
                     output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoning_tokens),
                     total_tokens=self._prompt_tokens + output_tokens,

@@ -13,6 +13,7 @@ class TokenStream:
     def __init__(self) -> None:
         self._tokens: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
+        self._reused_prompt_tokens = 0
         self._finish_reason: FinishReason | None = None
         self._error: Exception | None = None
         self._news = asyncio.Event()
@@ -20,6 +21,7 @@ class TokenStream:
     def put(self, chunk: TokenChunk) -> None:
         self._tokens.extend(chunk.token_ids)
         self._logprobs.extend(chunk.logprobs)
+        self._reused_prompt_tokens += chunk.reused_prompt_tokens
         self._finish_reason = chunk.finish_reason
         self._news.set()
 
@@ -34,7 +36,8 @@ class TokenStream:
         self._news.clear()
         if not self._tokens and self._finish_reason is None and self._error is not None:
             raise self._error
-        chunk = TokenChunk(tuple(self._tokens), self._finish_reason, tuple(self._logprobs))
+        chunk = TokenChunk(tuple(self._tokens), self._finish_reason, tuple(self._logprobs), self._reused_prompt_tokens)
+        self._reused_prompt_tokens = 0
         self._tokens.clear()
         self._logprobs.clear()
         if self._error is not None:

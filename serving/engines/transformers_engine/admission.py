@@ -118,6 +118,7 @@ class Admission:
             list(request.prompt_token_ids),
             _numbers(request.sampling.seed),
             place.shared,
+            reused=place.shared,
             history=history_of(request),
             constraint=constraint,
             adapter_slot=adapter_slot,

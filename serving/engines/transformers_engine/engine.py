@@ -229,8 +229,9 @@ class TransformersEngine:
     def _take(self, sequence: Sequence, token: int, logprobs: TokenLogprobs | None, outcome: StepOutcome) -> None:
         request = sequence.request
         self._generated_tokens += 1
+        reused = sequence.reused if sequence.generated == 0 else 0
         if token in request.stop_token_ids:
-            chunk = TokenChunk((), "stop")
+            chunk = TokenChunk((), "stop", reused_prompt_tokens=reused)
         else:
             sequence.tokens.append(token)
             if sequence.history is not None:
@@ -238,7 +239,7 @@ class TransformersEngine:
             complete = sequence.constraint is not None and sequence.constraint.accept(token)
             full = sequence.generated >= request.max_tokens or len(sequence.tokens) >= self.max_context
             finish_reason = "stop" if complete else "length" if full else None
-            chunk = TokenChunk((token,), finish_reason, () if logprobs is None else (logprobs,))
+            chunk = TokenChunk((token,), finish_reason, () if logprobs is None else (logprobs,), reused)
         outcome.chunks[request.id] = chunk
         if chunk.finish_reason is not None:
             self._admission.release(sequence)

@@ -26,6 +26,8 @@ class Sequence:
     """The request's own numbers, so that a seed gives the same tokens whatever else is generated beside it."""
     cached: int = 0
     """Tokens whose keys and values the cache holds; the others are still to be computed."""
+    reused: int = 0
+    """Of the prompt's tokens, those that the cache had from another sequence."""
     adapter_slot: int | None = None
     """None: the base model alone."""
     adapter_strength: float = 1.0

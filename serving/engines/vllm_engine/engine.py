@@ -265,13 +265,14 @@ class VllmEngine:
                 async for output in outputs:
                     if not output.outputs:
                         continue
+                    reused = 0
                     if not counted:
                         counted = True
                         reused = output.num_cached_tokens or 0
                         self._prompt_tokens += len(request.prompt_token_ids) - reused
                         self._reused_prompt_tokens += reused
                     self._generated_tokens += len(output.outputs[0].token_ids)
-                    yield chunk_of(output.outputs[0], request)
+                    yield replace(chunk_of(output.outputs[0], request), reused_prompt_tokens=reused)
         except (EngineUnavailable, RequestFailed):
             if self._health.status == "stopped":
                 raise EngineUnavailable(_STOPPED) from None

@@ -33,6 +33,16 @@ async def test_log_probabilities_stay_beside_their_tokens() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_was_reused_of_the_prompt_is_told_once() -> None:
+    stream = TokenStream()
+    stream.put(TokenChunk((1,), reused_prompt_tokens=7))
+    stream.put(TokenChunk((2,)))
+    assert await stream.next() == TokenChunk((1, 2), reused_prompt_tokens=7)
+    stream.put(TokenChunk((3,)))
+    assert await stream.next() == TokenChunk((3,))
+
+
+@pytest.mark.asyncio
 async def test_a_waiting_consumer_is_woken() -> None:
     stream = TokenStream()
     waiting = asyncio.create_task(stream.next())

@@ -78,6 +78,7 @@ class ModelServer:
             max_context=args.engine.max_context,
             sampling_defaults=lambda: self._settings.sampling,
             fingerprint=f"modelyard-{args.code_version}",
+            marks_in_grammars=args.engine.kind != "vllm",
             tools=TOOL_FORMATS.get(args.tool_parser or ""),
             reasoning=REASONING_FORMATS.get(args.reasoning_parser or ""),
         )

@@ -43,6 +43,8 @@ class Generation:
     """How the model writes calls; None: it calls no tools here."""
     reasoning: ReasoningFormat | None = None
     """How the model thinks before it answers; None: all of its text is the answer."""
+    marks_in_grammars: bool = True
+    """Whether the engine takes grammars that name special tokens; vLLM does not."""
 
     def sampling(self, request: SamplingChoice) -> Sampling:
         """Raises InvalidRequest."""

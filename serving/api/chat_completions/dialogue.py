@@ -10,6 +10,7 @@ from serving.api.chat_completions.demand import ToolUse, grammar_for, template_s
 from serving.api.chat_completions.messages import for_template
 from serving.api.chat_completions.protocol import ChatCompletionRequest
 from serving.api.chat_completions.tools import tools_for_template
+from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.response_format import Form
 from serving.text.reasoning import ReasoningFormat
@@ -60,9 +61,17 @@ async def dialogue_after(
     shown = frozenset(marks.values())
     end = generation.tokenizer.decode(token_ids[-_END_OF_PROMPT:], shown=shown)
     begun = reasoning is not None and reasoning.begun_by(end)
+    grammar = await grammar_for(form, tools, reasoning, marks, thinking_begun=begun)
+    if grammar is not None and marks and not generation.marks_in_grammars:
+        raise InvalidRequest(
+            "With engine: vllm answers of this model are not held to a grammar, since its markers are special tokens; "
+            'leave out the form of the answer, "strict" and a demand for calls, or use engine: transformers.',
+            param=form.param if tools is None else "tools",
+            code="unsupported_parameter" if tools is None else "tools_not_supported",
+        )
     return Dialogue(
         prompt_token_ids=tuple(token_ids),
-        grammar=await grammar_for(form, tools, reasoning, marks, thinking_begun=begun),
+        grammar=grammar,
         shown_token_ids=shown,
         tools=tools,
         reasoning=reasoning,

@@ -62,13 +62,16 @@ ServeTools = Callable[..., AbstractContextManager[Service]]
 def serve_tools(server: Server, tool_tokenizer: ModelTokenizer) -> ServeTools:
     """A service of a model that writes calls and thinks in the formats of these names."""
 
-    def serve(tools: str | None = "hermes", reasoning: str | None = None) -> AbstractContextManager[Service]:
+    def serve(
+        tools: str | None = "hermes", reasoning: str | None = None, *, marks_in_grammars: bool = True
+    ) -> AbstractContextManager[Service]:
         reference = ReferenceTokenizer.from_str(tool_tokenizer.pretrained.backend_tokenizer.to_str())
         return server.serving(
             tool_tokenizer,
             reference,
             tools=TOOL_FORMATS[tools] if tools else None,
             reasoning=REASONING_FORMATS[reasoning] if reasoning else None,
+            marks_in_grammars=marks_in_grammars,
         )
 
     return serve

@@ -71,6 +71,7 @@ class Service:
     callers: Callers = field(init=False)
     tools: ToolFormat | None = None
     reasoning: ReasoningFormat | None = None
+    marks_in_grammars: bool = True
     resources: ExitStack = field(default_factory=ExitStack)
     """What is closed with the service."""
 
@@ -145,6 +146,7 @@ class Server:
         *,
         tools: ToolFormat | None = None,
         reasoning: ReasoningFormat | None = None,
+        marks_in_grammars: bool = True,
     ) -> Iterator[Service]:
         """A new service behind the port."""
         with TemporaryDirectory() as cache:
@@ -161,6 +163,7 @@ class Server:
                 server=self,
                 tools=tools,
                 reasoning=reasoning,
+                marks_in_grammars=marks_in_grammars,
             )
             self._app = _application(service, tokenizer)
             with service.resources:
@@ -226,6 +229,7 @@ def _application(service: Service, tokenizer: Tokenizer) -> ASGIApp:
         fingerprint="fp_test",
         tools=service.tools,
         reasoning=service.reasoning,
+        marks_in_grammars=service.marks_in_grammars,
     )
     status = Status(
         engine=service.engine,

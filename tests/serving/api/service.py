@@ -149,7 +149,8 @@ class Server:
         marks_in_grammars: bool = True,
     ) -> Iterator[Service]:
         """A new service behind the port."""
-        with TemporaryDirectory() as cache:
+        # A fetch that its test did not wait for may still write into it.
+        with TemporaryDirectory(ignore_cleanup_errors=True) as cache:
             engine = ScriptedEngine()
             base = BaseModel(names=("org/tiny",), hidden_size=64, layers=2)
             adapters = AdapterRegistry(engine, base, cache_dir=Path(cache))

@@ -70,8 +70,8 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
 
 def test_an_unsupported_parameter_is_refused_by_name(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model=CHAT, messages=[{"role": "user", "content": "Hello"}], n=3)
-    assert caught.value.param == "n"
+        client.chat.completions.create(model=CHAT, messages=[{"role": "user", "content": "Hello"}], store=True)
+    assert caught.value.param == "store"
 
 
 def test_a_prompt_beyond_the_context_is_refused_with_both_numbers(client: openai.OpenAI) -> None:

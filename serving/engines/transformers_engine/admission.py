@@ -107,7 +107,10 @@ class Admission:
         self, request: GenerationRequest, adapter_slot: int | None, constraint: Constraint | None
     ) -> Sequence:
         strength = self._strength(request.adapter)
-        wanted = Contents(_key(request, strength), request.prompt_token_ids)
+        # Keys computed in another cut of the prompt differ in the last bits, which in 16 bits is enough to make a seed
+        # give other tokens the second time: a request with a seed shares nothing, under a key that nothing equals.
+        key = _key(request, strength) if request.sampling.seed is None else object()
+        wanted = Contents(key, request.prompt_token_ids)
         place = self._slots.take(wanted, [(other.slot, _contents(other)) for other in self.running.values()])
         if place.source is not None:
             self._cache.copy(place.source, place.slot, place.shared)

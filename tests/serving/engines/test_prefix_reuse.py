@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.engines.protocol import AdapterUse
+from serving.engines.protocol import AdapterUse, Sampling
 from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import load, request, run
 from tests.serving.engines.tiny_adapters import AdaptedReference, as_adapter, make_adapter
@@ -71,3 +71,12 @@ def test_a_request_that_failed_or_was_cancelled_leaves_nothing_wrong(build: Buil
     engine.step()
     engine.cancel("cancelled")
     assert run(engine, request("b", SHARED, 9)).tokens["b"] == expected
+
+
+def test_a_request_with_a_seed_computes_its_whole_prompt(build: BuildEngine) -> None:
+    engine = build()
+    run(engine, request("a", SHARED, 9))
+    run(engine, request("seeded", SHARED, 9, Sampling(seed=7)))
+    assert engine.stats().reused_prompt_tokens == 0
+    run(engine, request("b", SHARED, 9))
+    assert engine.stats().reused_prompt_tokens == len(SHARED) - 1

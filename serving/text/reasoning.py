@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from serving.tools.marks import mark
+from serving.tools.marks import mark, text_until
 from serving.tools.scanning import held_back
 
 
@@ -32,7 +31,7 @@ class ReasoningFormat:
         if self.closing in marks:
             thoughts = f"thoughts: THOUGHTS {closing}\nTHOUGHTS: /(?s:.*)/\n"
         else:
-            thoughts = f"thoughts[lazy]: /(?s:.*){re.escape(self.closing).replace('/', chr(92) + '/')}/\n"
+            thoughts = text_until(self.closing, "thoughts")
         before = "thoughts GAP" if begun else f"({opening} thoughts GAP)?"
         return f"start: {before} answer\n{thoughts}GAP: /[ \\n]{{0,3}}/\n"
 

@@ -6,37 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from serving.grammars import json_of, literal
 from serving.tools.format import Function
-from serving.tools.ids import openai_call_id
-from serving.tools.marks import lead, mark
+from serving.tools.marks import mark
 from serving.tools.parsing import CallParser
 from serving.tools.scanning import call_head, whole_call
-
-_OPEN = "<tool_call>"
-_CLOSE = "</tool_call>"
+from serving.tools.tool_call_tags import CLOSE, OPEN, ToolCallTags
 
 
-class Hermes:
-    markers = (_OPEN, _CLOSE)
-
+class Hermes(ToolCallTags):
     def parser(self, functions: Sequence[Function]) -> CallParser:
         return _Parser(functions)
 
-    def calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
-        more = f' ("\\n" {mark(_OPEN, marks)} call)*' if many else ""
-        return f"calls: {mark(_OPEN, marks)} call{more}\n{_call(functions, marks)}"
-
-    def text_or_calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
-        opening, rules = lead(_OPEN, marks)
-        times = "*" if many else "?"
-        return f"text_or_calls: ({opening} call){times} REST\n{rules}{_call(functions, marks)}"
-
-    def new_id(self) -> str:
-        return openai_call_id()
+    def call_rules(self, functions: Sequence[Function], marks: Mapping[str, int]) -> str:
+        return _call(functions, marks)
 
 
 def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
     bodies = " | ".join(f"body_{number}" for number in range(len(functions)))
-    rules = [f'call: "\\n" ({bodies}) "\\n" {mark(_CLOSE, marks)}']
+    rules = [f'call: "\\n" ({bodies}) "\\n" {mark(CLOSE, marks)}']
     for number, function in enumerate(functions):
         head = literal(f'{{"name": "{function.name}", "arguments": ')
         rules.append(f'body_{number}: {head} arguments_{number} "}}"')
@@ -45,10 +31,10 @@ def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
 
 
 class _Parser(CallParser):
-    marker = _OPEN
+    marker = OPEN
 
     def after_marker(self, ended: bool) -> bool:
-        end = self.buffer.find(_CLOSE)
+        end = self.buffer.find(CLOSE)
         if head := call_head(self.buffer if end < 0 else self.buffer[:end], self.names):
             self.begin_arguments(head.name, head.end, self._close)
             return True
@@ -56,12 +42,12 @@ class _Parser(CallParser):
             return False
         # keys in another order, or no call at all
         block = self.buffer if end < 0 else self.buffer[:end]
-        close = "" if end < 0 else _CLOSE
+        close = "" if end < 0 else CLOSE
         self.buffer = self.buffer[len(block) + len(close) :]
         if call := whole_call(block, self.names):
             self.whole(call)
         else:
-            self.say(f"{_OPEN}{block}{close}")
+            self.say(f"{OPEN}{block}{close}")
         self.state = self.text
         return True
 
@@ -72,7 +58,7 @@ class _Parser(CallParser):
         return True
 
     def _close_marker(self, ended: bool) -> bool:
-        if self.skip(_CLOSE, ended) is None:
+        if self.skip(CLOSE, ended) is None:
             return False
         self.state = self.text
         return True

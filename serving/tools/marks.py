@@ -23,4 +23,13 @@ def lead(marker: str, marks: Mapping[str, int]) -> tuple[str, str]:
     """The expression for any text that ends with its first marker, and the rules that it needs, `REST` among them."""
     if marker in marks:
         return f"REST {mark(marker, marks)}", _REST
-    return "lead", f"lead[lazy]: /(?s:.*){re.escape(marker).replace('/', chr(92) + '/')}/\n{_REST}"
+    return "lead", f"{text_until(marker, 'lead')}{_REST}"
+
+
+def text_until(marker: str, rule: str) -> str:
+    r"""A rule for any text that ends with its first `marker`, for one that is no special token.
+
+    >>> text_until("</a>", "lead")
+    'lead[lazy]: /(?s:.*)<\\/a>/\n'
+    """
+    return f"{rule}[lazy]: /(?s:.*){re.escape(marker).replace('/', chr(92) + '/')}/\n"

@@ -13,12 +13,10 @@ from typing import Any
 
 from serving.grammars import MAX_SCHEMA_CHARACTERS, GrammarRefused, json_of, literal
 from serving.tools.format import CallArguments, CallStarted, Function, Piece
-from serving.tools.ids import openai_call_id
-from serving.tools.marks import lead, mark
+from serving.tools.marks import mark
 from serving.tools.parsing import CallParser
+from serving.tools.tool_call_tags import CLOSE, OPEN, ToolCallTags
 
-_OPEN = "<tool_call>"
-_CLOSE = "</tool_call>"
 _END = "</function>"
 _FUNCTION = re.compile(r"\s*<function=([^>\s]+)>(.*)", re.DOTALL)
 _PARAMETER = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
@@ -34,28 +32,17 @@ _LIMITS = frozenset(
 """Keywords that say more of a text than which ones there are."""
 
 
-class Qwen3Coder:
-    markers = (_OPEN, _CLOSE)
-
+class Qwen3Coder(ToolCallTags):
     def parser(self, functions: Sequence[Function]) -> CallParser:
         return _Parser(functions)
 
-    def calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
-        more = f' ("\\n" {mark(_OPEN, marks)} call)*' if many else ""
-        return f"calls: {mark(_OPEN, marks)} call{more}\n{_call(functions, marks)}"
-
-    def text_or_calls(self, functions: Sequence[Function], marks: Mapping[str, int], *, many: bool) -> str:
-        opening, rules = lead(_OPEN, marks)
-        times = "*" if many else "?"
-        return f"text_or_calls: ({opening} call){times} REST\n{rules}{_call(functions, marks)}"
-
-    def new_id(self) -> str:
-        return openai_call_id()
+    def call_rules(self, functions: Sequence[Function], marks: Mapping[str, int]) -> str:
+        return _call(functions, marks)
 
 
 def _call(functions: Sequence[Function], marks: Mapping[str, int]) -> str:
     bodies = " | ".join(f"body_{number}" for number in range(len(functions)))
-    rules = [f'call: "\\n" ({bodies}) {literal(_END)} "\\n" {mark(_CLOSE, marks)}']
+    rules = [f'call: "\\n" ({bodies}) {literal(_END)} "\\n" {mark(CLOSE, marks)}']
     size = 0
     for number, function in enumerate(functions):
         parameters = function.parameters
@@ -140,7 +127,7 @@ def _read(text: str, schema: Any) -> Any:  # noqa: ANN401 - a JSON value
 
 
 class _Parser(CallParser):
-    marker = _OPEN
+    marker = OPEN
 
     def __init__(self, functions: Sequence[Function]) -> None:
         super().__init__(functions)
@@ -156,7 +143,7 @@ class _Parser(CallParser):
             self.whole(call)
             self.state = self._close
         else:
-            self.say(_OPEN)
+            self.say(OPEN)
             self.state = self.text
         return True
 
@@ -173,7 +160,7 @@ class _Parser(CallParser):
         return [] if rest else [CallStarted(name), CallArguments(json.dumps(arguments, ensure_ascii=False))]
 
     def _close(self, ended: bool) -> bool:
-        if self.skip(_CLOSE, ended) is None:
+        if self.skip(CLOSE, ended) is None:
             return False
         self.state = self.text
         return True

@@ -1,6 +1,6 @@
 """Bad input as people meet it: through the CLI, with a message that names the way out, and nothing changed.
 
-The long table of single fields stands in tests/planning/test_bad_input.py; here is what needs the whole way.
+The long table of single fields stands in tests/planning/bad_input.py; here is what needs the whole way.
 """
 
 from __future__ import annotations

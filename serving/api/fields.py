@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
+
+from serving.engines.protocol import MAX_LOGPROBS
 
 _INT64 = 2**63
 _MAX_METADATA = 16
@@ -110,8 +112,11 @@ TopK = Annotated[int, Field(ge=0)]
 MinP = Annotated[float, Field(ge=0, le=1)]
 """Extension, as in vLLM: leave out tokens less likely than this share of the likeliest."""
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+"""Works as far as the model's chat template has a setting for it."""
 RepetitionPenalty = Annotated[float, Field(ge=0.01, le=100)]
 """Extension, as in vLLM and transformers; beyond these bounds logits overflow."""
+TopLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 Seed = Annotated[int, Field(ge=-_INT64, lt=_INT64)]
 MaxTokens = Annotated[int, Field(ge=1)]
 MinTokens = Annotated[int, Field(ge=0)]

@@ -111,6 +111,10 @@ class Generation:
                 code="invalid_messages",
             ) from error
 
+    async def thought_tokens(self, thoughts: str) -> int:
+        """Tokens of what the model thought, counted again: thoughts are text that was told apart, without markers."""
+        return len(await self.tokenizer.encode(thoughts, special_tokens=False)) if thoughts else 0
+
     def check_tokens(self, token_ids: Sequence[int], *, param: str) -> None:
         """Raises InvalidRequest if the model has not all of these tokens; `param` is the parameter that holds them."""
         refuse_unknown_tokens(param, max(token_ids, default=0), self.tokenizer.vocab_size)

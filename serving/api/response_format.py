@@ -34,25 +34,38 @@ class JsonSchemaFormat(ApiModel):
     json_schema: JsonSchema
 
 
+class SchemaFormat(JsonSchema):
+    """As /v1/responses has it: a schema without the object around it."""
+
+    type: Literal["json_schema"]
+
+
 def _kind(value: Any) -> str | None:  # noqa: ANN401 - before validation a value is anything
     kind = value.get("type") if isinstance(value, dict) else None
     return f"<{kind}>" if kind in ("text", "json_object", "json_schema") else None
 
 
+_BY_KIND = Discriminator(
+    _kind,
+    custom_error_type="unsupported_value",
+    custom_error_message="send an object whose 'type' is 'text', 'json_object' or 'json_schema'.",
+)
+
 ResponseFormat = Annotated[
     Annotated[TextFormat, Tag("<text>")]
     | Annotated[JsonObjectFormat, Tag("<json_object>")]
     | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
-    Discriminator(
-        _kind,
-        custom_error_type="unsupported_value",
-        custom_error_message="send an object whose 'type' is 'text', 'json_object' or 'json_schema'.",
-    ),
+    _BY_KIND,
 ]
-
-
-AnswerFormat = ResponseFormat | JsonSchema
-"""/v1/responses has a schema without the object around it."""
+"""Of /v1/chat/completions."""
+TextFormatOption = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[SchemaFormat, Tag("<json_schema>")],
+    _BY_KIND,
+]
+"""Of /v1/responses."""
+AnswerFormat = ResponseFormat | TextFormatOption
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,10 @@ from typing import Literal, Protocol
 FinishReason = Literal["stop", "length"]
 EngineStatus = Literal["starting", "ready", "restarting", "draining", "stopped", "failed"]
 
+MAX_LOGPROBS = 20
+"""Likeliest tokens that a request may ask for beside each of its own: OpenAI's limit of top_logprobs, and vLLM's
+default."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import replace
 
 from serving.api.chat.protocol import ChatRequest, ChatResult, GenerateKwargs
 from serving.api.chat_completions.messages import for_template
+from serving.api.choices import collect
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.sampling import SamplingParameters
@@ -25,11 +25,8 @@ class Chat:
     async def create(self, request: ChatRequest) -> ChatResult:
         prepared = await self._prepare(request)
         full_text = request.prompt is not None and request.return_full_text is not False
-        text = request.prompt or "" if full_text else ""
-        async with aclosing(self._generation.generator.generate(prepared)) as chunks:
-            async for chunk in chunks:
-                text += chunk.text
-        return ChatResult(Result=text)
+        [answer] = await collect(self._generation.generator, [prepared])
+        return ChatResult(Result=(request.prompt or "" if full_text else "") + answer.text)
 
     async def _prepare(self, request: ChatRequest) -> TextRequest:
         generation, kwargs = self._generation, request.generate_kwargs or _NO_KWARGS

@@ -112,9 +112,7 @@ class ChatCompletions:
     async def _usage(
         self, dialogue: Dialogue, completion_tokens: int, readers: Sequence[AnswerReader], cached_tokens: int
     ) -> Usage:
-        """The thinking is counted without its markers, and again: it is text that was told apart, not tokens."""
-        encode = self._generation.tokenizer.encode
-        thoughts = [len(await encode(reader.thoughts, special_tokens=False)) for reader in readers]
+        thoughts = [await self._generation.thought_tokens(reader.thoughts) for reader in readers]
         return Usage.of(len(dialogue.prompt_token_ids), completion_tokens, sum(thoughts), cached_tokens=cached_tokens)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
@@ -36,9 +36,21 @@ Content = Annotated[
 ]
 
 
-def _text_of(content: str | list[TextPart] | None) -> str:
+class _Part(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+def _text_of(content: str | Sequence[_Part] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
     # Joined with a line break, as vLLM does it: to their senders parts are paragraphs, not halves of words.
-    return "\n".join(part.text for part in content) if isinstance(content, list) else content or ""
+    return "\n".join(part.text for part in content)
+
+
+def plain_turn(role: str, content: str | Sequence[_Part]) -> dict[str, Any]:
+    """A message without calls as chat templates take it: they know no developers, and the text is one string."""
+    return {"role": "system" if role == "developer" else role, "content": _text_of(content)}
 
 
 class PlainMessage(ApiModel):
@@ -49,8 +61,7 @@ class PlainMessage(ApiModel):
     name: Text | None = None
 
     def for_template(self) -> dict[str, Any]:
-        """The message as chat templates take it: they know no developers, and the text is one string."""
-        message = {"role": "system" if self.role == "developer" else self.role, "content": _text_of(self.content)}
+        message = plain_turn(self.role, self.content)
         return message if self.name is None else {**message, "name": self.name}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
+from pydantic import BaseModel, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from serving.api.chat_completions.messages import Messages
 from serving.api.chat_completions.tools import AnswerCall, CallDelta, ToolChoice, Tools
@@ -19,6 +19,7 @@ from serving.api.fields import (
     MinTokens,
     NoEffect,
     Penalty,
+    ReasoningEffort,
     RepetitionPenalty,
     Seed,
     Stop,
@@ -26,6 +27,7 @@ from serving.api.fields import (
     StreamOptions,
     Temperature,
     TopK,
+    TopLogprobs,
     TopP,
     Unsupported,
     stream_options_of_a_stream,
@@ -64,8 +66,7 @@ class ChatCompletionRequest(ApiModel):
     prompt_cache_key: Annotated[str | None, NoEffect] = None
     prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
     prompt_cache_retention: Annotated[str | None, NoEffect] = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    """Works as far as the model's chat template has a setting for it."""
+    reasoning_effort: ReasoningEffort | None = None
     response_format: ResponseFormat | None = None
     safety_identifier: Annotated[str | None, NoEffect] = None
     seed: Seed | None = None
@@ -79,7 +80,7 @@ class ChatCompletionRequest(ApiModel):
     tool_choice: ToolChoice | None = None
     """None: as the model decides."""
     tools: Tools | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
     top_p: TopP | None = None
     user: Annotated[str | None, NoEffect] = None
     verbosity: Annotated[str | None, Unsupported("medium", because="the model has no setting for it")] = None

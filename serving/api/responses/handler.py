@@ -58,7 +58,7 @@ class Responses:
             self._keep(prepared, failed)
             yield draft.failure(failed)
             return
-        finished, events = draft.finish(await self._reasoning_tokens(draft))
+        finished, events = draft.finish(await self._generation.thought_tokens(draft.thoughts))
         # Before it is told, so that whoever hears of it can go on from it.
         self._keep(prepared, finished)
         for event in events:
@@ -102,7 +102,7 @@ class Responses:
         async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
             async for chunk in chunks:
                 prepared.draft.add(chunk)
-        finished, _ = prepared.draft.finish(await self._reasoning_tokens(prepared.draft))
+        finished, _ = prepared.draft.finish(await self._generation.thought_tokens(prepared.draft.thoughts))
         self._keep(prepared, finished)
         return finished
 
@@ -117,12 +117,6 @@ class Responses:
         if prepared.store:
             answer = {"role": "assistant", "content": prepared.draft.text}
             self._store.put(_own(response.id), StoredResponse(response, (*prepared.turns, answer)))
-
-    async def _reasoning_tokens(self, draft: Draft) -> int:
-        """Counted again, as in chat completions: thoughts are text that was told apart, not tokens."""
-        if not draft.thoughts:
-            return 0
-        return len(await self._generation.tokenizer.encode(draft.thoughts, special_tokens=False))
 
     def _stored(self, response_id: str) -> StoredResponse:
         if (stored := self._store.get(_own(response_id))) is None:

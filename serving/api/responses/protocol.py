@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from serving.api.chat_completions.messages import plain_turn
 from serving.api.fields import (
     AdapterStrength,
     ApiModel,
@@ -17,6 +18,7 @@ from serving.api.fields import (
     MinTokens,
     NoEffect,
     Penalty,
+    ReasoningEffort,
     RepetitionPenalty,
     Seed,
     Stop,
@@ -24,10 +26,11 @@ from serving.api.fields import (
     Temperature,
     Text,
     TopK,
+    TopLogprobs,
     TopP,
     Unsupported,
 )
-from serving.api.response_format import Form, JsonObjectFormat, JsonSchema, TextFormat
+from serving.api.response_format import Form, TextFormatOption
 
 _NO_TOOLS = "tools are not on this endpoint, but on /v1/chat/completions"
 _NO_SETTING = "the model has no setting for it"
@@ -91,11 +94,8 @@ class MessageItem(ApiModel):
     status: Annotated[Literal["in_progress", "completed", "incomplete"] | None, NoEffect] = None
     phase: Annotated[Literal["commentary", "final_answer"] | None, NoEffect] = None
 
-    def for_template(self) -> dict[str, str]:
-        """The message as chat templates take it."""
-        # As in /v1/chat/completions: to their senders parts are paragraphs, and templates know no developers.
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    def for_template(self) -> dict[str, Any]:
+        return plain_turn(self.role, self.content)
 
 
 class ReasoningItem(ApiModel):
@@ -131,41 +131,17 @@ Includable = Literal[
 """All but the first are details that no answer of this service has: nothing of them is left out."""
 
 
-class SchemaFormat(JsonSchema):
-    """As in chat completions, without the object around it."""
-
-    type: Literal["json_schema"]
-
-
-def _kind_of_format(value: Any) -> str | None:  # noqa: ANN401 - before validation a value is anything
-    kind = value.get("type") if isinstance(value, dict) else None
-    return f"<{kind}>" if kind in ("text", "json_object", "json_schema") else None
-
-
-AnswerText = Annotated[
-    Annotated[TextFormat, Tag("<text>")]
-    | Annotated[JsonObjectFormat, Tag("<json_object>")]
-    | Annotated[SchemaFormat, Tag("<json_schema>")],
-    Discriminator(
-        _kind_of_format,
-        custom_error_type="unsupported_value",
-        custom_error_message="send an object whose 'type' is 'text', 'json_object' or 'json_schema'.",
-    ),
-]
-
-
 class TextOptions(ApiModel):
     """What the answer's text is like."""
 
-    format: AnswerText | None = None
+    format: TextFormatOption | None = None
     verbosity: Annotated[str | None, Unsupported("medium", because=_NO_SETTING)] = None
 
 
 class ReasoningOptions(ApiModel):
     """How the model thinks before it answers."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    """Works as far as the model's chat template has a setting for it."""
+    effort: ReasoningEffort | None = None
     summary: Annotated[str | None, Unsupported(because="thoughts are told as they are, not summed up")] = None
     generate_summary: Annotated[str | None, Unsupported(because="thoughts are told as they are, not summed up")] = None
 
@@ -216,7 +192,7 @@ class ResponseRequest(ApiModel):
     text: TextOptions | None = None
     tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
     tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: TopLogprobs | None = None
     top_p: TopP | None = None
     truncation: Annotated[
         str | None, Unsupported("disabled", because="what does not fit into the context is refused, not cut")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 
+from serving.api.choices import collect
 from serving.api.generation import Generation
 from serving.api.smoke.protocol import SmokeAnswer
 from serving.api.usage import Usage
@@ -54,9 +54,5 @@ class Smoke:
             sampling=Sampling(temperature=0),
             stop_token_ids=frozenset(),
         )
-        text, tokens = "", 0
-        async with aclosing(generation.generator.generate(request)) as chunks:
-            async for chunk in chunks:
-                text += chunk.text
-                tokens = chunk.completion_tokens
-        return SmokeAnswer(model=request.model, text=text, usage=Usage.of(len(prompt), tokens))
+        [answer] = await collect(generation.generator, [request])
+        return SmokeAnswer(model=request.model, text=answer.text, usage=Usage.of(len(prompt), answer.completion_tokens))

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from serving.engines.protocol import TokenLogprobs
-
-_USUAL = 20
-"""The most that the API takes."""
+from serving.engines.protocol import MAX_LOGPROBS, TokenLogprobs
 
 
 def logprobs_of(
@@ -31,7 +28,7 @@ def logprobs_of(
     chosen = rows.gather(-1, torch.tensor([[token] for _, token, _ in wanted], device=rows.device)).flatten()
     # Never fewer than usual: which of several equal ones are found depends on how many are looked for, and a row is to
     # be told the same whatever the others ask for.
-    count = max(_USUAL, *(top for _, _, top in wanted))
+    count = max(MAX_LOGPROBS, *(top for _, _, top in wanted))
     values, ids = rows.topk(min(count, rows.shape[-1]), dim=-1)
     for (row, _, top), logprob, row_ids, row_values in zip(
         wanted, chosen.tolist(), ids.tolist(), values.tolist(), strict=True

@@ -9,15 +9,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from presets.serve_config import EngineArgs, LoadQuantization, VllmArgs
+from serving.engines.protocol import MAX_LOGPROBS
 from serving.errors import StartupFailure
 
 Arguments = dict[str, JsonValue]
 
 ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's kernels come for (MaxLoRARanks in vllm/config/lora.py)."""
-
-MAX_LOGPROBS = 20
-"""OpenAI's limit of top_logprobs, and vLLM's default."""
 
 _TRUE_OF_EVERY_ENGINE: Arguments = {
     # Log probabilities are the model's own: before temperature, penalties and limits.

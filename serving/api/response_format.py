@@ -79,13 +79,11 @@ class Form:
 
 def answer_of(wanted: AnswerFormat | None) -> str | None:
     """The expression of a Lark rule for such an answer; None: any text. Raises GrammarRefused."""
-    match wanted:
+    match wanted.json_schema if isinstance(wanted, JsonSchemaFormat) else wanted:
         case JsonObjectFormat():
             return json_of(ANY_JSON_OBJECT)
-        case JsonSchemaFormat():
-            check_size([wanted.json_schema.json_schema])
-            return json_of(wanted.json_schema.json_schema)
-        case JsonSchema():
-            return json_of(wanted.json_schema)
+        case JsonSchema(json_schema=schema):
+            check_size([schema])
+            return json_of(schema)
         case _:
             return None

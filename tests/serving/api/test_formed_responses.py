@@ -12,6 +12,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, ConfigDict
 
 from serving.engines.protocol import EngineUnavailable, TokenChunk
+from serving.grammars import MAX_SCHEMA_CHARACTERS
 from tests.serving.api.conftest import ServeTools
 from tests.serving.api.service import MODEL, Service
 from tests.serving.obedient import takes, walk
@@ -185,9 +186,17 @@ def test_a_schema_comes_back_as_it_was_asked_for(service: Service) -> None:
     assert not takes(grammar, '{"colour": "green", "corners": []}')
 
 
-def test_a_schema_that_no_answer_can_be_held_to_is_refused(service: Service) -> None:
-    wanted: Any = {"type": "json_schema", "name": "shape", "schema": {"type": "objekt"}}
-    with pytest.raises(BadRequestError) as caught:
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "objekt"}, "objekt"),
+        ({"type": "string", "description": "x" * MAX_SCHEMA_CHARACTERS}, "leave descriptions out"),
+    ],
+    ids=["unknown type", "too large"],
+)
+def test_a_schema_that_no_answer_can_be_held_to_is_refused(service: Service, schema: Any, words: str) -> None:
+    wanted: Any = {"type": "json_schema", "name": "shape", "schema": schema}
+    with pytest.raises(BadRequestError, match=words) as caught:
         create(service, text={"format": wanted})
     assert (caught.value.param, caught.value.code) == ("text.format", "invalid_schema")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from serving.engines.adapter_files import CONFIG, WEIGHTS
+from serving.engines.adapter_files import CONFIG, WEIGHTS, opened_weights, read_config
 from serving.engines.protocol import AdapterRefused
 
 _PREFIX = "base_model.model."
@@ -52,8 +50,9 @@ def read_adapter(directory: Path, layers: Mapping[str, LayerShape], dtype: torch
 
     Raises AdapterRefused.
     """
-    config = _config(directory / CONFIG)
-    tensors = _tensors(directory / WEIGHTS)
+    config = _config(directory)
+    with opened_weights(directory / WEIGHTS, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
     pairs = _pairs(tensors)
     _refuse_unknown(pairs, layers)
     read: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -66,15 +65,8 @@ def read_adapter(directory: Path, layers: Mapping[str, LayerShape], dtype: torch
     return AdapterWeights(read)
 
 
-def _config(file: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; an adapter of peft has one") from None
-    except (OSError, ValueError) as error:
-        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise AdapterRefused("AdapterUnreadable", f"{file} is no JSON object")
+def _config(directory: Path) -> Mapping[str, Any]:
+    config = read_config(directory)
     if config.get("peft_type") != "LORA":
         raise AdapterRefused("NotLora", f"it is of type {config.get('peft_type')}; LoRA adapters are served")
     if config.get("use_dora"):
@@ -89,16 +81,6 @@ def _config(file: Path) -> Mapping[str, Any]:
     config["lora_alpha"] = _require_number(config.get("lora_alpha"), "lora_alpha")
     config["alpha_pattern"] = _require_plain(config.get("alpha_pattern") or {})
     return config
-
-
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
-    except FileNotFoundError:
-        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; only safetensors are read") from None
-    except (OSError, SafetensorError) as error:
-        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}; fetch it again") from error
 
 
 def _pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from serving.engines.adapter_files import CONFIG, WEIGHTS
+from serving.engines.adapter_files import CONFIG, WEIGHTS, opened_weights, read_config
 from serving.engines.protocol import Adapter, AdapterRefused, AdapterUse, RequestFailed
 
 
@@ -146,23 +144,14 @@ def remove_copy(loaded: Loaded) -> None:
 
 
 def _tensor_names(file: Path) -> list[str]:
-    try:
-        with safe_open(file, framework="np") as opened:
-            return list(opened.keys())
-    except FileNotFoundError:
-        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; only safetensors are read") from None
-    except (OSError, SafetensorError) as error:
-        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}; fetch it again") from error
+    with opened_weights(file, "np") as opened:
+        return list(opened.keys())
 
 
 def _config(adapter: Adapter) -> dict[str, Any]:
-    file = adapter.path / CONFIG
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise AdapterRefused("AdapterUnreadable", f"{file} is not there; an adapter of peft has one") from None
-    except (OSError, ValueError) as error:
-        raise AdapterRefused("AdapterUnreadable", f"{file} cannot be read: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("lora_alpha"), int | float):
-        raise AdapterRefused("AdapterUnreadable", f"{file} is no config of an adapter with a lora_alpha")
+    config = read_config(adapter.path)
+    if not isinstance(config.get("lora_alpha"), int | float):
+        raise AdapterRefused(
+            "AdapterUnreadable", f"{adapter.path / CONFIG} is no config of an adapter with a lora_alpha"
+        )
     return config

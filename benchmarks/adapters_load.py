@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import measurement, modelyard
+from benchmarks import modelyard
 from benchmarks.console import console
-from benchmarks.cpu import QUIET_CORES
 from benchmarks.environment import PROJECT, Environment, serving_python
 from benchmarks.errors import BenchmarkFailed, ServiceFailed
 from benchmarks.report import Report
 from benchmarks.service import Service
-from benchmarks.serving_load import Comparison, Options, weights_directory
+from benchmarks.serving_load import Comparison, Options, report, weights_directory
 
 NAME = "adapters_load"
 COUNTS = (1, 4, 16, 100)
@@ -51,19 +50,15 @@ def run(options: Options, environment: Environment) -> Report:
         comparison.measure()
     if comparison.problems:
         raise ServiceFailed("; ".join(f"{name}: {problem}" for name, problem in comparison.problems.items()))
-    measurements = comparison.measurements
-    chosen = {id(each) for each in measurement.counting(measurements)}
-    counted = "1 run" if options.runs == 1 else f"{options.runs} runs"
-    return Report(
+    return report(
+        options,
+        environment,
+        comparison.measurements,
+        comparison.problems,
         name=NAME,
-        title=f"{modelyard.PRESET} in bf16 with adapters of rank {RANK} on all linear layers, {max(COUNTS)} of them "
-        f"loaded, {options.tokens} new tokens an answer, temperature 0, {counted}",
-        environment=environment,
-        columns=measurement.COLUMNS,
-        rows=measurement.rows(measurements),
-        notes=measurement.notes(measurements),
-        parameters={**asdict(options), "quiet_cores": QUIET_CORES, "preset": modelyard.PRESET, "rank": RANK},
-        runs=[asdict(each) | {"counts": id(each) in chosen} for each in measurements],
+        what=f"{modelyard.PRESET} in bf16 with adapters of rank {RANK} on all linear layers, {max(COUNTS)} of them "
+        "loaded",
+        parameters={"rank": RANK},
     )
 
 

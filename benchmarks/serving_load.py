@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks import client, measurement, modelyard, prompts, transformers_serve
 from benchmarks.console import console
@@ -110,8 +111,16 @@ def run(options: Options, environment: Environment) -> Report:
 
 
 def report(
-    options: Options, environment: Environment, measurements: Sequence[Measurement], problems: dict[str, str]
+    options: Options,
+    environment: Environment,
+    measurements: Sequence[Measurement],
+    problems: Mapping[str, str],
+    *,
+    name: str = NAME,
+    what: str = f"{modelyard.PRESET} in bf16",
+    parameters: Mapping[str, object] = MappingProxyType({"peer": [TRANSFORMERS, *transformers_serve.OPTIONS]}),
 ) -> Report:
+    """The table of a load. `what` was under it; `parameters` are those that not every load has."""
     counted = "1 run" if options.runs == 1 else f"{options.runs} runs"
     chosen = {id(each) for each in measurement.counting(measurements)}
     rows = measurement.rows(measurements)
@@ -119,21 +128,16 @@ def report(
     rows = [row for row in rows if row[0] not in problems]
     empty = ("-",) * (len(measurement.COLUMNS) - 1)
     return Report(
-        name=NAME,
-        title=f"{modelyard.PRESET} in bf16, {options.tokens} new tokens an answer, temperature 0, {counted}",
+        name=name,
+        title=f"{what}, {options.tokens} new tokens an answer, temperature 0, {counted}",
         environment=environment,
         columns=measurement.COLUMNS,
-        rows=[*rows, *((name, *empty) for name in problems)],
+        rows=[*rows, *((service, *empty) for service in problems)],
         notes=[
-            *(f"{name} could not be measured: {problem}" for name, problem in problems.items()),
+            *(f"{service} could not be measured: {problem}" for service, problem in problems.items()),
             *measurement.notes(measurements),
         ],
-        parameters={
-            **asdict(options),
-            "quiet_cores": QUIET_CORES,
-            "preset": modelyard.PRESET,
-            "peer": [TRANSFORMERS, *transformers_serve.OPTIONS],
-        },
+        parameters={**asdict(options), "quiet_cores": QUIET_CORES, "preset": modelyard.PRESET, **parameters},
         runs=[asdict(each) | {"counts": id(each) in chosen} for each in measurements],
     )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import unquote, urlsplit
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 COMMIT = "c0ffee" + "0" * 34
 LARGE = (".safetensors", ".gguf", ".bin")
@@ -29,36 +28,22 @@ class Repository:
 
 
 @dataclass
-class HubServer:
+class HubServer(LoopbackServer):
     """Serves `repositories`, by their names; `requests` are the paths asked for, in order."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> HubServer:
-        hub = self
-
-        class Handler(_Handler):
-            server_state = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def handler(self) -> type[LoopbackHandler]:
+        return _Handler
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self.host}"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server_state: HubServer
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
+    state: HubServer
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -66,12 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(body=False)
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.server_state.requests.append(f"{self.command} {path}")
+        self.state.requests.append(f"{self.command} {path}")
         if api := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
             name, what, revision = api.groups()
             if (repository := self._repository(name, revision, download=False)) is not None:
@@ -84,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "RepoNotFound")
 
     def _repository(self, name: str, revision: str | None, *, download: bool) -> Repository | None:
-        repository = self.server_state.repositories.get(name)
+        repository = self.state.repositories.get(name)
         if repository is None:
             return self._refuse(404, "RepoNotFound")
         if revision not in (None, "main", repository.commit):

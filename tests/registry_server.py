@@ -6,18 +6,17 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 TOKEN = "let-me-in"
 
 
 @dataclass
-class RegistryServer:
+class RegistryServer(LoopbackServer):
     """Keeps blobs and manifests in memory. `login` is user:password, asked for as `scheme` says."""
 
     login: str = ""
@@ -29,25 +28,8 @@ class RegistryServer:
     """Where it is set, the answer to everything."""
     requests: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> RegistryServer:
-        registry = self
-
-        class Handler(_Handler):
-            state = registry
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
+    def handler(self) -> type[LoopbackHandler]:
+        return _Handler
 
     def add_blob(self, content: bytes) -> str:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -88,12 +70,8 @@ class RegistryServer:
         )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     state: RegistryServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
     def do_GET(self) -> None:
         self._handle()

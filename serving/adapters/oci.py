@@ -163,9 +163,7 @@ class Image:
                     "AdapterNotFound", f"{source}: {registry} has no such image: correct the name or the tag"
                 ) from None
             raise AdapterError("DownloadFailed", f"{source}: {registry} answered HTTP {status}: try later") from None
-        except (requests.RequestException, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-                raise
+        except requests.RequestException as error:
             raise AdapterError(
                 "DownloadFailed",
                 f"{source}: {registry} cannot be reached or broke off ({type(error).__name__}): check the name, the "

@@ -14,6 +14,7 @@ import oras.container
 import oras.provider
 import requests
 from oras.auth import utils as auth_utils
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from presets.image_reference import DOCKER_HUB, ImageReference
 
@@ -25,8 +26,13 @@ _ACCEPT = (
 )
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""
-_TRIES = 3
 _HUB_HOST, _HUB_CREDENTIALS = "registry-1.docker.io", "https://index.docker.io/v1/"
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, requests.HTTPError):
+        return error.response is not None and error.response.status_code >= 500
+    return isinstance(error, requests.ConnectionError)
 
 
 class RegistryClient(oras.provider.Registry):
@@ -52,18 +58,10 @@ class RegistryClient(oras.provider.Registry):
     def blob(self, digest: str) -> requests.Response:
         return self._get(f"{self.prefix}://{self._container.get_blob_url(digest)}", {})
 
+    @retry(retry=retry_if_exception(_may_pass), stop=stop_after_attempt(3), reraise=True)
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         """A streaming answer, for a with block. Raises requests' errors; a broken line and 5xx are repeated."""
-        for _ in range(_TRIES - 1):
-            try:
-                response = self._asked(url, headers)
-            except requests.ConnectionError:
-                continue
-            if response.status_code < 500:
-                break
-            response.close()
-        else:
-            response = self._asked(url, headers)
+        response = self._asked(url, headers)
         if not response.ok:
             response.close()
         response.raise_for_status()

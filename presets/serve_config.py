@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -28,6 +28,9 @@ LoadQuantization = Literal["int8", "nf4"]
 
 DEFAULT_RANK = 16
 """Largest rank of an adapter where the config does not say; vLLM's default max_lora_rank is the same."""
+MOST_RANK = 512
+"""vLLM's kernels come for no larger one (MaxLoRARanks in vllm/config/lora.py)."""
+AdapterRank = Annotated[int, Field(ge=1, le=MOST_RANK)]
 
 
 class ServeConfigModel(BaseModel):
@@ -47,7 +50,7 @@ class VllmArgs(ServeConfigModel):
     """Part of each GPU's memory that it takes."""
     max_adapters: int = Field(default=0, ge=0)
     """LoRA adapters that are served at the same time; 0: none can be loaded."""
-    max_adapter_rank: int = Field(default=16, ge=1)
+    max_adapter_rank: int = Field(default=DEFAULT_RANK, ge=1)
     arguments: dict[str, str | int | float | bool] = {}
     """inference.config.vllm without what the fields above hold; names as on vLLM's command line, without the dashes
     in front."""

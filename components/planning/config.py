@@ -20,7 +20,7 @@ from components.planning.fields import (
 )
 from components.planning.key_fields import KeyName, KeyText, Sha256
 from presets.engines import EngineName
-from presets.serve_config import DEFAULT_RANK, Dtype
+from presets.serve_config import DEFAULT_RANK, AdapterRank, Dtype
 
 Target = Literal["local", "kubernetes", "aks"]
 
@@ -168,7 +168,7 @@ class AdapterSpec(ConfigModel):
     """Where the adapter comes from; image, volumeSource or uri."""
     strength: Strength = "1.0"
     """From 0 to 1: how much of the adapter is added to the model. Changes in place."""
-    rank: Annotated[int, Field(ge=1, le=512)] = DEFAULT_RANK
+    rank: AdapterRank = DEFAULT_RANK
     """Ours: largest rank that is planned for."""
 
 

@@ -10,9 +10,8 @@ from components.planning.errors import Problem
 from components.planning.place import Place, shown
 from presets.catalog import Preset
 from presets.lora import lora_parameters
+from presets.serve_config import MOST_RANK
 from presets.tuning_placement import KAITO_RANK, TuningDemand
-
-MOST_RANK = 512
 
 ALL_LINEAR = "all-linear"
 """peft's word for every linear layer; here the preset's targets."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from presets.serve_config import DEFAULT_RANK
+from presets.serve_config import DEFAULT_RANK, AdapterRank
 from serving.api.fields import AdapterStrength, ApiModel, Text
 
 # Part of model ids and of the cache's file names.
@@ -21,7 +21,7 @@ class LoadAdapterRequest(ApiModel):
     load_inplace: bool | None = None
     """True: put it in the place of one of that name."""
     strength: AdapterStrength | None = None
-    rank: Annotated[int, Field(ge=1, le=512)] = DEFAULT_RANK
+    rank: AdapterRank = DEFAULT_RANK
     """Largest rank that is accepted; the memory for it is not planned."""
 
     def source(self) -> str:

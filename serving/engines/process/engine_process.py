@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
+from presets.serve_config import ServiceSettings
 from serving.engines.process.child import Child
 from serving.engines.process.messages import (
     AdapterLoaded,
@@ -41,8 +42,6 @@ from serving.errors import StartupFailure
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_MAX_WAITING = 256
-
 
 class EngineProcess:
     """Implements `serving.engines.protocol.Engine`. All methods belong to the event loop that called `start`."""
@@ -50,7 +49,7 @@ class EngineProcess:
     def __init__(self, options: LaunchOptions, restarts: RestartPolicy | None = None) -> None:
         self._options = options
         self._policy = restarts or RestartPolicy()
-        self._max_waiting = DEFAULT_MAX_WAITING
+        self._max_waiting = ServiceSettings().max_waiting_requests
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._health = EngineHealth(status="starting", reason="EngineStarting", message="the engine loads its weights")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from presets.serve_config import EngineArgs, LoadQuantization, VllmArgs
+from presets.serve_config import MOST_RANK, EngineArgs, LoadQuantization, VllmArgs
 from serving.engines.protocol import MAX_LOGPROBS
 from serving.errors import StartupFailure
 
 Arguments = dict[str, JsonValue]
 
-ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, MOST_RANK)
 """What vLLM's kernels come for (MaxLoRARanks in vllm/config/lora.py)."""
 
 _TRUE_OF_EVERY_ENGINE: Arguments = {

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from presets.serve_config import ServiceSettings
 from serving.engines.protocol import (
     Adapter,
     AdapterRefused,
@@ -41,7 +42,6 @@ from serving.errors import StartupFailure
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_MAX_WAITING = 256
 _STOP_SECONDS = 5.0
 """That streams have to end in after their requests were aborted."""
 _STOPPED = "the engine has been stopped"
@@ -74,7 +74,7 @@ class VllmEngine:
         self._health = EngineHealth(status="starting", reason="EngineStarting", message="vLLM loads its weights")
         # One more than a batch, so that vLLM has the next request when one ends.
         self._turns = Turns(options.max_sequences + 1)
-        self._max_waiting = DEFAULT_MAX_WAITING
+        self._max_waiting = ServiceSettings().max_waiting_requests
         self._in_flight: set[str] = set()
         self._serial = itertools.count()
         self._adapters = LoadedAdapters()

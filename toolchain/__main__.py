@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from toolchain import environment, locks, pulumi_cli, stacks, stages, virtualenvs
+from toolchain import environment, kernels, locks, pulumi_cli, stacks, stages, virtualenvs
 from toolchain.console import Console
 from toolchain.errors import ToolchainError
 from toolchain.layout import Layout
@@ -43,6 +43,8 @@ def setup(options: argparse.Namespace, layout: Layout, console: Console) -> int:
     for each in locks.SETS:
         if each.name in options.parts:
             virtualenvs.install(layout, each, ours, console)
+    if not {locks.SERVING.name, locks.SERVING_TEST.name}.isdisjoint(options.parts):
+        kernels.install(layout, ours, console)
     return 0
 
 

@@ -21,6 +21,9 @@ from toolchain.locks import LockedSet
 STAMP = "modelyard-lock.json"
 """Written last into an environment, removed first: an environment without it is not to be trusted."""
 
+KERNELS_STAMP = "modelyard-kernels"
+"""What `toolchain.kernels` has put into an environment; removed first, since a sync takes away what no lock has."""
+
 NO_SPACE = "No space left on device"
 
 
@@ -127,6 +130,7 @@ def _install(
             if _held(environment) is None:
                 run([program, "venv", "--clear", "--python", sys.executable, folder], env=env, way_out=way_out)
             stamp.unlink(missing_ok=True)
+            (folder / KERNELS_STAMP).unlink(missing_ok=True)
             run(
                 [program, "pip", "sync", "--require-hashes", "--python", folder / "bin" / "python", wanted.file],
                 env=env,

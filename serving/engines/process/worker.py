@@ -76,6 +76,7 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
         model, max_sequences=args.max_sequences, max_context=args.max_context, model_dir=options.model_dir
     )
     warm_up(engine)
+    engine.record_steps()
     return engine, Started(load_seconds=loaded - begin, warmup_seconds=time.monotonic() - loaded)
 
 

@@ -11,8 +11,8 @@ import torch
 
 from serving.engines.protocol import Adapter, AdapterRefused, RequestFailed
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights, LayerShape, read_adapter
-from serving.engines.transformers_engine.joined_linears import JoinedLinear, StepRows
-from serving.engines.transformers_engine.lora import LoraStack, RowWeights
+from serving.engines.transformers_engine.joined_linears import JoinedLinear
+from serving.engines.transformers_engine.lora import LoraStack, Run, StepRows
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class AdapterStore:
     ) -> None:
         self._layers = [layer for layer in layers if layer.rows is rows]
         self._rows = rows
+        self._stacks: list[LoraStack | None] = [None] * len(self._layers)
         self._max_slots = max_slots
         self._slots: list[_Slot] = []
         self._dtype = dtype
@@ -75,7 +76,7 @@ class AdapterStore:
         slots = max(len(self._slots), min(self._max_slots, 2 ** len(self._known).bit_length()))
         if (rank, targets, slots) != (self._rank, self._targets, len(self._slots)):
             # may find no memory, so nothing has changed until it is there
-            stacks = self._stacks(rank, targets, slots)
+            stacks = self._empty_stacks(rank, targets, slots)
             self._rank, self._targets = rank, targets
             self._slots += [_Slot() for _ in range(slots - len(self._slots))]
             self._use(stacks)
@@ -134,20 +135,9 @@ class AdapterStore:
         """Give back what `acquire` gave."""
         self._slots[index].users -= 1
 
-    def set_rows(self, rows: Iterable[tuple[int | None, float, int]]) -> None:
-        """Say what the next forward's rows are: runs of (slot, strength, number of rows), in their order."""
-        runs = list(rows)
-        used = max((slot + 1 for slot, _, _ in runs if slot is not None), default=0)
-        if not used:
-            self._rows.weights = None
-            return
-        weights = torch.zeros(sum(size for _, _, size in runs), used)
-        first = 0
-        for slot, strength, size in runs:
-            if slot is not None:
-                weights[first : first + size, slot] = strength
-            first += size
-        self._rows.weights = RowWeights(weights.to(self._device, self._dtype))
+    def set_rows(self, runs: Iterable[Run]) -> None:
+        """Say what the next forward's rows are, in their order."""
+        self._rows.set(runs, self._dtype, self._device)
 
     def _index_of(self, adapter_id: str) -> int | None:
         free = [index for index, slot in enumerate(self._slots) if not slot.users]
@@ -158,12 +148,12 @@ class AdapterStore:
     def _put(self, index: int, adapter_id: str) -> None:
         weights = self._weights_of(adapter_id)
         self._slots[index].adapter_id = ""
-        for layer in self._layers:
-            if layer.lora is not None:
+        for layer, stack in zip(self._layers, self._stacks, strict=True):
+            if stack is not None:
                 parts = [
                     (member, *weights.layers[name]) for member, name in enumerate(layer.names) if name in weights.layers
                 ]
-                layer.lora.put(index, parts)
+                stack.put(index, parts)
         self._slots[index].adapter_id = adapter_id
 
     def _weights_of(self, adapter_id: str) -> AdapterWeights:
@@ -180,7 +170,7 @@ class AdapterStore:
         while len(self._weights) > 1 and sum(each.size_bytes for each in self._weights.values()) > self._memory_bytes:
             self._weights.popitem(last=False)
 
-    def _stacks(self, rank: int, targets: frozenset[str], slots: int) -> list[LoraStack | None]:
+    def _empty_stacks(self, rank: int, targets: frozenset[str], slots: int) -> list[LoraStack | None]:
         """Empty matrices for each layer; None for one that no adapter changes."""
         stacks: list[LoraStack | None] = []
         for layer in self._layers:
@@ -202,8 +192,9 @@ class AdapterStore:
 
     def _use(self, stacks: Sequence[LoraStack | None]) -> None:
         """Compute with other matrices from now on; what running requests use is put in again."""
+        self._stacks = list(stacks)
         for layer, stack in zip(self._layers, stacks, strict=True):
-            layer.lora = stack
+            layer.use(stack)
         for index, slot in enumerate(self._slots):
             adapter_id, slot.adapter_id = slot.adapter_id, ""
             if slot.users:

@@ -6,15 +6,17 @@ get no mask and everything that a row may see (its own sequence, the past, a sli
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.schedule import Chunk
 
@@ -88,22 +90,42 @@ def _block(row: int, slot: int, positions: list[list[int]], device: torch.device
     return Block(slice(row, row + rows), slot, torch.tensor(positions, device=device), first, last + 1)
 
 
-class AttentionStep:
+@dataclass(eq=False)
+class Cells:
+    """Where the rows of a step stand in the cache; all that the kernels need to know."""
+
+    cache: KvCache
+    slots: torch.Tensor
+    """(rows,)"""
+    positions: torch.Tensor
+    """(rows,): of each row in its sequence. Rows of one prompt follow each other."""
+    windows: dict[int, int | None] = field(default_factory=dict)
+    """Layer to the sliding window that its module asked for."""
+
+
+class AttentionStep(Cells):
     """What the attention function needs in one step; the same for all layers."""
 
     def __init__(self, cache: KvCache, chunks: Sequence[Chunk]) -> None:
-        self.cache = cache
-        self.chunks = chunks
-        self.blocks = cut_into_blocks(chunks, cache.device)
-        positions = [range(chunk.sequence.cached, chunk.sequence.cached + chunk.size) for chunk in chunks]
-        starts = [chunk.sequence.slot * cache.context for chunk in chunks]
-        self.positions = torch.tensor([at for run in positions for at in run], device=cache.device)
-        self.cells = torch.tensor(
-            [start + at for start, run in zip(starts, positions, strict=True) for at in run], device=cache.device
+        slots = [chunk.sequence.slot for chunk in chunks for _ in range(chunk.size)]
+        positions = [
+            at for chunk in chunks for at in range(chunk.sequence.cached, chunk.sequence.cached + chunk.size)
+        ]
+        super().__init__(
+            cache, torch.tensor(slots, device=cache.device), torch.tensor(positions, device=cache.device)
         )
-        self.windows: dict[int, int | None] = {}
-        """Layer to the sliding window that its module asked for."""
+        self.chunks = chunks
         self._masks: dict[tuple[int, int | None], tuple[int, torch.Tensor | None]] = {}
+
+    @functools.cached_property
+    def blocks(self) -> list[Block]:
+        """The rows as they attend together without kernels."""
+        return cut_into_blocks(self.chunks, self.cache.device)
+
+    @functools.cached_property
+    def cells(self) -> torch.Tensor:
+        """(rows,): slot * context + position."""
+        return self.slots * self.cache.context + self.positions
 
     def visible(self, index: int, window: int | None, dtype: torch.dtype) -> tuple[int, torch.Tensor | None]:
         """For block `index`: the first key that any of its rows sees, and the mask over the keys from there on.
@@ -127,11 +149,11 @@ def _mask(block: Block, start: int, window: int | None, dtype: torch.dtype) -> t
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
-_current: ContextVar[AttentionStep] = ContextVar("modelyard_attention_step")
+_current: ContextVar[Cells] = ContextVar("modelyard_attention_step")
 
 
 @contextmanager
-def attending(step: AttentionStep) -> Iterator[None]:
+def attending(step: Cells) -> Iterator[None]:
     """Within this, models loaded with our attention read and write the cache as `step` says."""
     token = _current.set(step)
     try:
@@ -159,9 +181,18 @@ def attend(
     step = _current.get()
     layer: int = module.layer_idx  # pyright: ignore[reportAssignmentType]
     step.windows[layer] = sliding_window
-    keys, values = step.cache.write(layer, step.cells, key[0].transpose(0, 1), value[0].transpose(0, 1))
-    scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    rows = query[0].transpose(0, 1)
+    scale = int(query.shape[-1]) ** -0.5 if scaling is None else float(scaling)
+    rows, new_keys, new_values = (each[0].transpose(0, 1) for each in (query, key, value))
+    if kernels.can_attend(query, value):
+        keys, values = step.cache.tensors(layer, new_keys, new_values)
+        output = kernels.operators().attend(
+            *(rows, new_keys, new_values, keys, values, step.slots, step.positions),
+            *(scale, sliding_window or 0, softcap or 0.0, s_aux),
+        )
+        return output.unsqueeze(0), None
+    if not isinstance(step, AttentionStep):
+        raise NotImplementedError(f"a head of {query.shape[-1]} numbers needs a step of blocks")
+    keys, values = step.cache.write(layer, step.cells, new_keys, new_values)
     outputs: list[torch.Tensor] = []
     for index, block in enumerate(step.blocks):
         start, mask = step.visible(index, sliding_window, query.dtype)

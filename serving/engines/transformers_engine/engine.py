@@ -22,14 +22,16 @@ from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.admission import Admission
-from serving.engines.transformers_engine.attention import AttentionStep, attending
+from serving.engines.transformers_engine.attention import AttentionStep
 from serving.engines.transformers_engine.constraints import Constraints, allowed_tokens
-from serving.engines.transformers_engine.joined_linears import StepRows, join_linears
+from serving.engines.transformers_engine.joined_linears import join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.logprobs import logprobs_of
+from serving.engines.transformers_engine.lora import Run, StepRows
 from serving.engines.transformers_engine.probe import PROBE_TOKENS, probe_step
 from serving.engines.transformers_engine.sampling import choose
 from serving.engines.transformers_engine.schedule import Chunk, PromptBudget, Sequence, plan_step
+from serving.engines.transformers_engine.traced_step import Forward, StepInputs, forward, traced
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class TransformersEngine:
         self._budget = prompt_budget or (CPU_PROMPT_BUDGET if model.device.type == "cpu" else GPU_PROMPT_BUDGET)
         self._prompt_tokens = 0
         self._generated_tokens = 0
+        self._traced: Forward | None = None
         rows = StepRows()
         probe = probe_step(self.vocabulary, model.device, [None])
         layers = join_linears(model, lambda: self._logits(probe), PROBE_TOKENS, rows)
@@ -156,9 +159,13 @@ class TransformersEngine:
     def forward(self, step: AttentionStep) -> torch.Tensor:
         """Logits (sequences that end in the step, vocabulary), in the order of its chunks; fills the cache."""
         self.adapters.set_rows(
-            (chunk.sequence.adapter_slot, chunk.sequence.adapter_strength, chunk.size) for chunk in step.chunks
+            Run(chunk.sequence.adapter_slot, chunk.sequence.adapter_strength, chunk.size) for chunk in step.chunks
         )
         return self._logits(step)
+
+    def record_steps(self) -> None:
+        """Have steps run without Python where that gives the same; before the first request, since it fills slots."""
+        self._traced = traced(self.model, self.cache, self.vocabulary)
 
     def _logits(self, step: AttentionStep) -> torch.Tensor:
         ids = [
@@ -173,14 +180,16 @@ class TransformersEngine:
             if chunk.ends_sequence:
                 last_rows.append(row)
         device = self.cache.device
-        with torch.inference_mode(), attending(step):
-            logits = self.model(
-                input_ids=torch.tensor([ids], device=device),
-                position_ids=step.positions[None],
-                use_cache=False,
-                # at least one row, since not every module takes none
-                logits_to_keep=torch.tensor(last_rows or [0], device=device),
-            ).logits[0]
+        inputs = StepInputs(
+            torch.tensor(ids, device=device),
+            step.positions,
+            step.slots,
+            torch.tensor(last_rows or [0], device=device),
+        )
+        if self._traced is not None and step.cache is self.cache:
+            logits = self._traced(inputs)
+        else:
+            logits = forward(self.model, inputs, step)
         return logits[: len(last_rows)]
 
     def _require_effect(self, adapter: Adapter) -> None:

@@ -13,16 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from serving.engines.transformers_engine.lora import LoraStack, RowWeights
-from serving.engines.transformers_engine.packing import PackedLinear, can_pack
-
-
-class StepRows:
-    """What the adapted layers know of the step that is being computed; shared by all of them."""
-
-    def __init__(self) -> None:
-        self.weights: RowWeights | None = None
-        """None: no row of the step has an adapter."""
+from serving.engines.transformers_engine import kernels
+from serving.engines.transformers_engine.lora import LoraStack, StepRows
+from serving.engines.transformers_engine.packing import PackedLinear, packed
 
 
 class JoinedLinear(nn.Module):
@@ -37,18 +30,30 @@ class JoinedLinear(nn.Module):
         self.sizes = tuple(sizes)
         self.in_features = in_features
         self.product = product
-        self.lora: LoraStack | None = None
         self.rows: StepRows | None = None
         """None where rows of the step do not arrive one by one, such as in an expert: no adapter can be added there."""
+        self._lora: LoraStack | None = None
+        self._number = kernels.number_of(self) if _adds_by_kernel(product) else None
         self._input: torch.Tensor | None = None
         self._outputs: tuple[torch.Tensor, ...] = ()
         self._left = 0
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         outputs = self.product(inputs)
-        if self.lora is not None and self.rows is not None and self.rows.weights is not None:
-            self.lora.add(inputs, outputs, self.rows.weights)
+        if self.rows is None:
+            return outputs
+        if self._number is not None:  # asked even if there is no adapter: in a traced step there may be one later
+            return kernels.operators().add_lora(inputs, outputs, self._number, self.rows.number)
+        if self._lora is not None and self.rows.weights is not None:
+            self._lora.add(inputs, outputs, self.rows.weights)
         return outputs
+
+    def use(self, lora: LoraStack | None) -> None:
+        """Add what these adapters make of the inputs from now on."""
+        self._lora = lora
+        if self._number is not None:
+            matrices = (None, None, 0) if lora is None else (lora.down, lora.up, lora.ranks)
+            kernels.operators().set_adapters(self._number, *matrices)
 
     def member(self, index: int, inputs: torch.Tensor) -> torch.Tensor:
         """The output of one member. The first that is asked for its output computes those of all."""
@@ -152,11 +157,15 @@ def _is_plain(module: nn.Linear) -> bool:
     return type(module) is nn.Linear
 
 
+def _adds_by_kernel(product: nn.Module) -> bool:
+    return (type(product) is nn.Linear or isinstance(product, PackedLinear)) and kernels.can_add(product.weight)
+
+
 def _join(members: Sequence[tuple[str, nn.Linear]]) -> JoinedLinear:
     linears = [linear for _, linear in members]
     product = linears[0] if len(linears) == 1 else _concatenated(linears)
-    if _is_plain(product) and can_pack(product.weight.dtype, product.weight.device):
-        product = PackedLinear(product)
+    if _is_plain(product):
+        product = packed(product)
     return JoinedLinear(
         [name for name, _ in members],
         [linear.out_features for linear in linears],

@@ -40,12 +40,16 @@ class KvCache:
 
         cells: (rows,), slot * context + position of each row.
         """
-        if layer not in self._layers:
-            self._layers[layer] = (self._zeros(key), self._zeros(value))
-        keys, values = self._layers[layer]
+        keys, values = self.tensors(layer, key, value)
         keys.view(-1, *key.shape[1:])[cells] = key
         values.view(-1, *value.shape[1:])[cells] = value
         return keys, values
+
+    def tensors(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The layer's keys and values, for such rows as `key` and `value`."""
+        if layer not in self._layers:
+            self._layers[layer] = (self._zeros(key), self._zeros(value))
+        return self._layers[layer]
 
     @torch.inference_mode()
     def copy(self, source: int, target: int, tokens: int) -> None:

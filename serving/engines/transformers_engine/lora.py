@@ -7,10 +7,13 @@ computed, so a step with four adapters costs the same whether four or a hundred 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+
+from serving.engines.transformers_engine import kernels
 
 
 class RowWeights:
@@ -27,6 +30,51 @@ class RowWeights:
         if ranks not in self._by_ranks:
             self._by_ranks[ranks] = self._weights.repeat_interleave(ranks, dim=1)
         return self._by_ranks[ranks]
+
+
+class Run(NamedTuple):
+    """Rows of a step that follow each other and have the same adapter."""
+
+    slot: int | None
+    """None: the base model alone."""
+    strength: float
+    rows: int
+
+
+class StepRows:
+    """What the adapted layers know of the step that is being computed; shared by all of them."""
+
+    def __init__(self) -> None:
+        self.weights: RowWeights | None = None
+        """For layers without kernels. None: no row of the step has an adapter."""
+        self.number = kernels.number_of(self) if kernels.available() else 0
+        """What the kernels know these rows by."""
+        self._adapted = False
+
+    def set(self, runs: Iterable[Run], dtype: torch.dtype, device: torch.device) -> None:
+        """Say what the next forward's rows are, in their order; dtype and device are the layers'."""
+        runs = list(runs)
+        before, self._adapted = self._adapted, any(run.slot is not None for run in runs)
+        self.weights = None
+        if not self._adapted and not before:
+            return
+        if kernels.available():
+            slots = [-1 if run.slot is None else run.slot for run in runs for _ in range(run.rows)]
+            strengths = [run.strength for run in runs for _ in range(run.rows)]
+            kernels.operators().set_rows(self.number, torch.tensor(slots), torch.tensor(strengths))
+        if self._adapted:
+            self.weights = _row_weights(runs, dtype, device)
+
+
+def _row_weights(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> RowWeights:
+    used = max(run.slot + 1 for run in runs if run.slot is not None)
+    weights = torch.zeros(sum(run.rows for run in runs), used)
+    first = 0
+    for slot, strength, rows in runs:
+        if slot is not None:
+            weights[first : first + rows, slot] = strength
+        first += rows
+    return RowWeights(weights.to(device, dtype))
 
 
 class LoraStack:
@@ -50,25 +98,26 @@ class LoraStack:
         self._targets = tuple(targets)
         self._starts = [sum(sizes[:index]) for index in range(len(sizes))]
         self._rank = rank
-        self._ranks = rank * len(self._targets)
-        self._down = torch.zeros(slots * self._ranks, in_features, dtype=dtype, device=device)
-        self._up = torch.zeros(slots * self._ranks, sum(sizes), dtype=dtype, device=device)
+        self.ranks = rank * len(self._targets)
+        """Of one slot, over all targets."""
+        self.down = torch.zeros(slots * self.ranks, in_features, dtype=dtype, device=device)
+        self.up = torch.zeros(slots * self.ranks, sum(sizes), dtype=dtype, device=device)
 
     @torch.inference_mode()
     def put(self, slot: int, parts: Sequence[tuple[int, torch.Tensor, torch.Tensor]]) -> None:
         """Fill a slot. parts: member, A (rank, in_features) and B (rank, size of the member) with its scale in it."""
-        rows = slice(slot * self._ranks, (slot + 1) * self._ranks)
-        self._down[rows].zero_()
-        self._up[rows].zero_()
+        rows = slice(slot * self.ranks, (slot + 1) * self.ranks)
+        self.down[rows].zero_()
+        self.up[rows].zero_()
         for member, down, up in parts:
             first = rows.start + self._targets.index(member) * self._rank
             start = self._starts[member]
-            self._down[first : first + down.shape[0]] = down
-            self._up[first : first + up.shape[0], start : start + up.shape[1]] = up
+            self.down[first : first + down.shape[0]] = down
+            self.up[first : first + up.shape[0], start : start + up.shape[1]] = up
 
     def add(self, inputs: torch.Tensor, outputs: torch.Tensor, weights: RowWeights) -> None:
         """Add what the adapters make of `inputs` (…, rows, in_features) to `outputs`, in place."""
-        used = weights.slots * self._ranks
+        used = weights.slots * self.ranks
         rows = inputs.reshape(-1, inputs.shape[-1])
-        low = F.linear(rows, self._down[:used]) * weights.of_ranks(self._ranks)
-        outputs.view(-1, outputs.shape[-1]).addmm_(low, self._up[:used])
+        low = F.linear(rows, self.down[:used]) * weights.of_ranks(self.ranks)
+        outputs.view(-1, outputs.shape[-1]).addmm_(low, self.up[:used])

@@ -49,7 +49,10 @@ def poisoned_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
-    """An engine in this process over a family's tiny model, or over the model in `model_dir`."""
+    """An engine in this process over a family's tiny model, or over the model in `model_dir`.
+
+    recorded: its steps run as a record, as they do in a service; without, through transformers' modules.
+    """
 
     def make(
         family: str = "llama",
@@ -59,6 +62,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
         max_context: int = CONTEXT,
         prompt_budget: PromptBudget | None = SMALL_CHUNKS,
         adapter_memory_bytes: int = MEMORY_BYTES,
+        recorded: bool = True,
     ) -> TransformersEngine:
         model = load_model(
             model_dir or tiny_dir(family),
@@ -67,12 +71,15 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
             max_context=max_context,
             trust_remote_code=False,
         )
-        return TransformersEngine(
+        engine = TransformersEngine(
             model,
             max_sequences=max_sequences,
             max_context=max_context,
             prompt_budget=prompt_budget,
             adapter_memory_bytes=adapter_memory_bytes,
         )
+        if recorded:
+            engine.record_steps()
+        return engine
 
     return make

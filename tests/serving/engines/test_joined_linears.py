@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from serving.engines.transformers_engine.joined_linears import JoinedLinear, StepRows, join_linears
+from serving.engines.transformers_engine.joined_linears import JoinedLinear, join_linears
+from serving.engines.transformers_engine.lora import StepRows
 
 
 class Block(nn.Module):

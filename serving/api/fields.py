@@ -78,6 +78,21 @@ def _unicode(text: str) -> str:
     return text
 
 
+def check_writable(value: Any) -> None:  # noqa: ANN401 - a JSON value
+    """Raises ValueError for a JSON value that cannot be written out again, as a template or an answer does."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text in it is no valid Unicode: it has half a surrogate pair") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _writable(value: dict[str, Any]) -> dict[str, Any]:
+    check_writable(value)
+    return value
+
+
 def _one_or_more(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
     return [value] if isinstance(value, str | int) else value
 
@@ -105,6 +120,8 @@ def _bias_by_token(value: Any) -> Any:  # noqa: ANN401 - before validation a val
 
 
 Text = Annotated[str, AfterValidator(_unicode)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_writable)]
+"""A schema, or whatever else goes on as it came."""
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 TopK = Annotated[int, Field(ge=0)]
@@ -141,7 +158,7 @@ LogitBias = Annotated[
     dict[int, float],
     BeforeValidator(_bias_by_token, json_schema_input_type=dict[str, float]),
 ]
-Metadata = Annotated[dict[str, str], BeforeValidator(_few)]
+Metadata = Annotated[dict[Text, Text], BeforeValidator(_few)]
 WITHOUT_EFFECT = "Accepted without effect."
 """The description of a parameter that changes nothing about an answer: of what is not done here, or done anyway."""
 NoEffect = Field(description=WITHOUT_EFFECT)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from serving.api.chat_completions.tools import FunctionName
-from serving.api.fields import ApiModel, Text, Unsupported
+from serving.api.fields import ApiModel, Text, Unsupported, check_writable
 
 _NO_AUDIO = "the model reads and writes text only"
 _OLD_CALLS = "functions are deprecated; send tools and tool_calls"
@@ -70,6 +70,7 @@ def _object(arguments: str) -> str:
         value = json.loads(arguments)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON ({error}); correct it, or leave the call out") from None
+    check_writable(value)
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
     return arguments

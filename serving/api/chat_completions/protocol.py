@@ -12,6 +12,7 @@ from serving.api.fields import (
     AdapterStrength,
     ApiModel,
     Choices,
+    JsonObject,
     LogitBias,
     MaxTokens,
     Metadata,
@@ -85,7 +86,7 @@ class ChatCompletionRequest(ApiModel):
     user: Annotated[str | None, NoEffect] = None
     verbosity: Annotated[str | None, Unsupported("medium", because="the model has no setting for it")] = None
     web_search_options: Annotated[dict[str, Any] | None, Unsupported(because="there is no web search")] = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    chat_template_kwargs: JsonObject | None = None
     """Extension, as in vLLM: variables of the model's chat template, such as Qwen's enable_thinking."""
     top_k: TopK | None = None
     min_p: MinP | None = None

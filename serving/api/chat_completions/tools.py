@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from serving.api.fields import ApiModel, Text
+from serving.api.fields import ApiModel, JsonObject, Text
 
 MAX_TOOLS = 128
 
@@ -26,7 +26,7 @@ def _function_only(value: Any) -> Any:  # noqa: ANN401 - before validation a val
 class FunctionDefinition(ApiModel):
     name: FunctionName
     description: Text | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonObject | None = None
     """JSON Schema of an object; None: the function takes nothing."""
     strict: bool | None = None
     """True: arguments have to fit the schema, even where the model decides by itself to call."""

@@ -175,11 +175,11 @@ class ResponseRequest(ApiModel):
     previous_response_id: str | None = None
     """A stored answer, whose conversation this one goes on from."""
     prompt: Annotated[dict[str, Any] | None, Unsupported(because="there are no prompt templates")] = None
-    prompt_cache_key: Annotated[str | None, NoEffect] = None
+    prompt_cache_key: Annotated[Text | None, NoEffect] = None
     prompt_cache_options: Annotated[dict[str, Any] | None, NoEffect] = None
     prompt_cache_retention: Annotated[str | None, NoEffect] = None
     reasoning: ReasoningOptions | None = None
-    safety_identifier: Annotated[str | None, NoEffect] = None
+    safety_identifier: Annotated[Text | None, NoEffect] = None
     service_tier: Annotated[str | None, Unsupported("auto", "default", because="there is one tier")] = None
     store: bool | None = None
     """None, true: the answer is kept, in this replica's memory."""
@@ -197,7 +197,7 @@ class ResponseRequest(ApiModel):
     truncation: Annotated[
         str | None, Unsupported("disabled", because="what does not fit into the context is refused, not cut")
     ] = None
-    user: Annotated[str | None, NoEffect] = None
+    user: Annotated[Text | None, NoEffect] = None
     # Of Open Responses, and extensions as in vLLM.
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from serving.api.chat_completions.messages import Messages
 from serving.api.chat_completions.tools import Tools
-from serving.api.fields import ApiModel, Text, Unsupported
+from serving.api.fields import ApiModel, JsonObject, Text, Unsupported
 
 
 class TokenizeRequest(ApiModel):
@@ -26,7 +26,7 @@ class TokenizeRequest(ApiModel):
     """The tokens as the vocabulary writes them, too."""
     continue_final_message: Annotated[bool | None, Unsupported(False, because="a conversation is answered")] = None
     chat_template: Annotated[str | None, Unsupported(because="the model's own chat template is used")] = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    chat_template_kwargs: JsonObject | None = None
     """Variables of the chat template, as in chat completions."""
     mm_processor_kwargs: Annotated[dict[str, Any] | None, Unsupported({}, because="the model reads text only")] = None
     tools: Tools | None = None

@@ -169,17 +169,45 @@ def test_a_million_mistakes_do_not_keep_the_service_busy(
     assert param in (None, answer.json()["error"]["param"])
 
 
+HALF = '"\\ud800"'
+"""Of a surrogate pair, which JSON can say."""
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/chat"])
 def test_text_that_is_no_unicode_is_refused(service: Service, path: str) -> None:
-    broken = '"\\ud800"'
     body = {
-        "/v1/chat/completions": f'{{"model": "{MODEL}", "messages": [{{"role": "user", "content": {broken}}}]}}',
-        "/v1/completions": f'{{"model": "{MODEL}", "prompt": [{broken}]}}',
-        "/chat": f'{{"prompt": {broken}}}',
+        "/v1/chat/completions": f'{{"model": "{MODEL}", "messages": [{{"role": "user", "content": {HALF}}}]}}',
+        "/v1/completions": f'{{"model": "{MODEL}", "prompt": [{HALF}]}}',
+        "/chat": f'{{"prompt": {HALF}}}',
     }[path]
     answer = service.http.post(path, content=body, headers=JSON)
     assert answer.status_code == 400, answer.text
     assert "unicode" in answer.json()["error"]["message"].lower()
+
+
+def tool(text: str) -> str:
+    return f'{{"type": "function", "function": {{"name": "f", "parameters": {{"description": {text}}}}}}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [
+        ("/v1/chat/completions", f'"tools": [{tool(HALF)}]'),
+        ("/v1/chat/completions", f'"chat_template_kwargs": {{"enable_thinking": {HALF}}}'),
+        ("/v1/responses", f'"metadata": {{"team": {HALF}}}'),
+        ("/v1/responses", f'"metadata": {{{HALF}: "team"}}'),
+        ("/v1/responses", f'"prompt_cache_key": {HALF}'),
+        ("/v1/responses", f'"safety_identifier": {HALF}'),
+        ("/v1/responses", f'"user": {HALF}'),
+        ("/tokenize", f'"tools": [{tool(HALF)}]'),
+    ],
+)
+def test_what_goes_on_as_it_came_has_to_be_unicode_too(service: Service, path: str, member: str) -> None:
+    asked = '"input": "Hi"' if path == "/v1/responses" else '"messages": [{"role": "user", "content": "Hi"}]'
+    answer = service.http.post(path, content=f'{{"model": "{MODEL}", {asked}, {member}}}', headers=JSON)
+    assert answer.status_code == 400, answer.text
+    assert "unicode" in answer.json()["error"]["message"].lower()
+    assert service.engine.requests == []
 
 
 def test_a_chat_template_s_own_refusal_is_passed_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,14 +38,15 @@ def check_size(schemas: Sequence[Any]) -> None:
             f"its JSON Schemas have {size} characters, but may have {MAX_SCHEMA_CHARACTERS}; leave descriptions out, "
             "or define once in '$defs' what repeats"
         )
-    if any(_depth(schema) > MAX_SCHEMA_DEPTH for schema in schemas):
+    if any(depth_of(schema) > MAX_SCHEMA_DEPTH for schema in schemas):
         raise GrammarRefused(
             f"the schema is nested too deeply: objects and lists may be {MAX_SCHEMA_DEPTH} deep; define inner ones in "
             "'$defs' and refer to them"
         )
 
 
-def _depth(value: Any) -> int:  # noqa: ANN401 - a JSON value
+def depth_of(value: Any) -> int:  # noqa: ANN401 - a JSON value
+    """How deep objects and lists are within each other, however deep: without recursion."""
     depth, level = 0, [value]
     while level := [node for node in level if isinstance(node, dict | list)]:
         depth += 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from serving.api.chat_completions.protocol import ChatCompletionRequest
-from serving.api.chat_completions.tools import AllowedToolsChoice, FunctionTool, NamedTool
+from serving.api.chat_completions.tools import CallDemand, FunctionDefinition
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation, about
 from serving.api.response_format import Form, answer_of
@@ -24,7 +23,7 @@ class ToolUse:
     """The tools of one request."""
 
     format: ToolFormat
-    offered: tuple[FunctionTool, ...]
+    offered: tuple[FunctionDefinition, ...]
     """What the model is told of."""
     functions: tuple[Function, ...]
     """What it may call."""
@@ -38,12 +37,15 @@ class ToolUse:
         return self.required or any(function.strict for function in self.functions)
 
 
-def tool_use(request: ChatCompletionRequest, generation: Generation) -> ToolUse | None:
-    """The tools of a request; None: it has none, or wants none called. Raises InvalidRequest."""
-    tools, choice = request.tools or [], request.tool_choice
-    mode, names = _choice(request)
-    known = [tool.function.name for tool in tools]
-    if unknown := [name for name in names if name not in known]:
+def tool_use(
+    functions: Sequence[FunctionDefinition], demand: CallDemand, generation: Generation, *, model: str, many: bool
+) -> ToolUse | None:
+    """The tools of a request, of which `many` says whether there may be several calls in parallel.
+
+    None: it has none, or wants none called. Raises InvalidRequest about the parameters tools and tool_choice.
+    """
+    known = [function.name for function in functions]
+    if unknown := [name for name in demand.names if name not in known]:
         raise InvalidRequest(
             f"'tool_choice' names '{unknown[0]}', but 'tools' has {', '.join(known) or 'nothing'}.",
             param="tool_choice",
@@ -51,48 +53,33 @@ def tool_use(request: ChatCompletionRequest, generation: Generation) -> ToolUse 
         )
     if len(set(known)) < len(known):
         raise InvalidRequest("Two of 'tools' have the same name.", param="tools", code="invalid_value")
-    if not tools and mode == "required":
+    if not functions and demand.mode == "required":
         raise InvalidRequest(
             "'tool_choice' demands a call, but there are no 'tools'.", param="tool_choice", code="invalid_value"
         )
-    if not tools or mode == "none":
+    if not functions or demand.mode == "none":
         return None
     if generation.tools is None:
         raise InvalidRequest(
-            f"Calls of the model '{request.model}' cannot be read here, so it takes no tools; leave them out, or use a "
+            f"Calls of the model '{model}' cannot be read here, so it takes no tools; leave them out, or use a "
             "model that was made for tools.",
             param="tools",
             code="tools_not_supported",
         )
     with about("tools"):
-        check_size([tool.function.parameters for tool in tools])
+        check_size([function.parameters for function in functions])
     # One that must be called stays known as one of several; those that may not be called are not even told of.
-    callable_ = [tool for tool in tools if not names or tool.function.name in names]
-    offered = tools if isinstance(choice, NamedTool) else callable_
+    callable_ = [function for function in functions if not demand.names or function.name in demand.names]
     return ToolUse(
         format=generation.tools,
-        offered=tuple(offered),
-        functions=tuple(_function(tool) for tool in callable_),
-        required=mode == "required",
-        many=request.parallel_tool_calls is not False and not isinstance(choice, NamedTool),
+        offered=tuple(functions if demand.one else callable_),
+        functions=tuple(_function(definition) for definition in callable_),
+        required=demand.mode == "required",
+        many=many and not demand.one,
     )
 
 
-def _choice(request: ChatCompletionRequest) -> tuple[Literal["none", "auto", "required"], list[str]]:
-    """Whether there are to be calls, and of which functions; no names: of any."""
-    match request.tool_choice:
-        case NamedTool(function=function):
-            return "required", [function.name]
-        case AllowedToolsChoice(allowed_tools=allowed):
-            return allowed.mode, [tool.function.name for tool in allowed.tools]
-        case None:
-            return "auto", []
-        case mode:
-            return mode, []
-
-
-def _function(tool: FunctionTool) -> Function:
-    definition = tool.function
+def _function(definition: FunctionDefinition) -> Function:
     parameters = {"type": "object", **(definition.parameters or _NO_PARAMETERS)}
     if parameters["type"] != "object":
         raise InvalidRequest(

@@ -9,7 +9,7 @@ from serving.api.chat_completions.answer import AnswerReader
 from serving.api.chat_completions.demand import ToolUse, grammar_for, template_settings, tool_use
 from serving.api.chat_completions.messages import for_template
 from serving.api.chat_completions.protocol import ChatCompletionRequest
-from serving.api.chat_completions.tools import tools_for_template
+from serving.api.chat_completions.tools import demand_of, functions_of, tools_for_template
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.response_format import Form
@@ -39,7 +39,13 @@ class Dialogue:
 
 async def open_dialogue(request: ChatCompletionRequest, generation: Generation) -> Dialogue:
     """Make the prompt and the grammar of a request. Raises InvalidRequest."""
-    tools = tool_use(request, generation)
+    tools = tool_use(
+        functions_of(request.tools),
+        demand_of(request.tool_choice),
+        generation,
+        model=request.model,
+        many=request.parallel_tool_calls is not False,
+    )
     token_ids = await generation.encode_chat(
         for_template(request.messages),
         request.model,

@@ -11,7 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from serving.api.chat_completions.tools import FunctionName
 from serving.api.fields import ApiModel, Text, Unsupported, check_writable
+from serving.grammars import depth_of
 
+_MAX_DEPTH = 64
+"""Objects and lists within each other, of a call's arguments: what writes them out again is recursive."""
 _NO_AUDIO = "the model reads and writes text only"
 _OLD_CALLS = "functions are deprecated; send tools and tool_calls"
 
@@ -65,15 +68,43 @@ class PlainMessage(ApiModel):
         return message if self.name is None else {**message, "name": self.name}
 
 
-def _object(arguments: str) -> str:
+def _value_of(arguments: str) -> dict[str, Any]:
+    """Raises ValueError for what is no JSON object that can be written out again."""
     try:
         value = json.loads(arguments)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not JSON ({error}); correct it, or leave the call out") from None
+    if depth_of(value) > _MAX_DEPTH:
+        raise ValueError("it is nested too deeply")
     check_writable(value)
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
+    return value
+
+
+def _object(arguments: str) -> str:
+    _value_of(arguments)
     return arguments
+
+
+def called(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """A call of a turn as chat templates take it.
+
+    They write the arguments out themselves, as JSON or otherwise, so they take them as values. What a model that was
+    not held to a schema wrote may be no JSON object: then they get the text.
+    """
+    value: dict[str, Any] | str
+    try:
+        value = _value_of(arguments)
+    except ValueError:
+        value = arguments
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": value}}
+
+
+def result_turn(call_id: str, content: str | Sequence[_Part], name: str | None) -> dict[str, Any]:
+    """What a call gave back, as chat templates take it."""
+    turn = {"role": "tool", "content": _text_of(content), "tool_call_id": call_id}
+    return turn if name is None else {**turn, "name": name}
 
 
 class CalledFunction(ApiModel):
@@ -112,13 +143,7 @@ class AssistantMessage(ApiModel):
             message["reasoning_content"] = self.reasoning_content
         if self.tool_calls:
             message["tool_calls"] = [
-                # Templates write the arguments out themselves, as JSON or otherwise, so they take them as values.
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.function.name, "arguments": json.loads(call.function.arguments)},
-                }
-                for call in self.tool_calls
+                called(call.id, call.function.name, call.function.arguments) for call in self.tool_calls
             ]
         return message
 
@@ -132,8 +157,7 @@ class ToolMessage(ApiModel):
     name: Text | None = None
 
     def for_template(self) -> dict[str, Any]:
-        message = {"role": "tool", "content": _text_of(self.content), "tool_call_id": self.tool_call_id}
-        return message if self.name is None else {**message, "name": self.name}
+        return result_turn(self.tool_call_id, self.content, self.name)
 
 
 def _kind(value: Any) -> str | None:  # noqa: ANN401 - before validation a value is anything

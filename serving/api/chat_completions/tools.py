@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
@@ -15,7 +16,7 @@ MAX_TOOLS = 128
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-def _function_only(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
+def function_only(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
     if isinstance(value, dict) and isinstance(kind := value.get("type"), str) and kind != "function":
         raise PydanticCustomError(
             "unsupported_value", "tools are functions here, found one of type '{kind}'.", {"kind": kind}
@@ -38,16 +39,18 @@ class FunctionTool(ApiModel):
 
 
 Tools = Annotated[
-    list[Annotated[FunctionTool, BeforeValidator(_function_only)]], Field(max_length=MAX_TOOLS, fail_fast=True)
+    list[Annotated[FunctionTool, BeforeValidator(function_only)]], Field(max_length=MAX_TOOLS, fail_fast=True)
 ]
 
 
-def tools_for_template(tools: Sequence[FunctionTool]) -> list[dict[str, Any]]:
-    """The tools as chat templates take them."""
-    return [
-        {"type": "function", "function": tool.function.model_dump(exclude_none=True, exclude={"strict"})}
-        for tool in tools
-    ]
+def functions_of(tools: Sequence[FunctionTool] | None) -> list[FunctionDefinition]:
+    return [tool.function for tool in tools or ()]
+
+
+def tools_for_template(functions: Sequence[FunctionDefinition]) -> list[dict[str, Any]]:
+    """The functions as chat templates take them."""
+    told = {"name", "description", "parameters"}
+    return [{"type": "function", "function": each.model_dump(exclude_none=True, include=told)} for each in functions]
 
 
 class NamedFunction(ApiModel):
@@ -77,12 +80,35 @@ def _kind(value: Any) -> str:  # noqa: ANN401 - before validation a value is any
     return "<allowed>" if value.get("type") == "allowed_tools" else "<named>"
 
 
+ToolMode = Literal["none", "auto", "required"]
 ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("<mode>")]
+    Annotated[ToolMode, Tag("<mode>")]
     | Annotated[NamedTool, Tag("<named>")]
     | Annotated[AllowedToolsChoice, Tag("<allowed>")],
     Discriminator(_kind),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallDemand:
+    """What a request says of calls, whichever endpoint it came to."""
+
+    mode: ToolMode
+    """Whether there are to be calls."""
+    names: tuple[str, ...] = ()
+    """Of these functions; none: of any."""
+    one: bool = False
+    """One call only, though the model is told of the other functions too."""
+
+
+def demand_of(choice: ToolChoice | None) -> CallDemand:
+    match choice:
+        case NamedTool(function=function):
+            return CallDemand(mode="required", names=(function.name,), one=True)
+        case AllowedToolsChoice(allowed_tools=allowed):
+            return CallDemand(mode=allowed.mode, names=tuple(tool.function.name for tool in allowed.tools))
+        case _:
+            return CallDemand(mode=choice or "auto")
 
 
 class AnswerFunction(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serving.api.chat_completions.messages import for_template
-from serving.api.chat_completions.tools import tools_for_template
+from serving.api.chat_completions.tools import functions_of, tools_for_template
 from serving.api.errors import InvalidRequest
 from serving.api.generation import Generation
 from serving.api.tokenize.protocol import Tokenized, TokenizeRequest
@@ -40,7 +40,7 @@ class Tokenize:
                 for_template(request.messages),
                 model,
                 generation_prompt=request.add_generation_prompt is not False,
-                tools=tools_for_template(request.tools or ()),
+                tools=tools_for_template(functions_of(request.tools)),
                 settings=request.chat_template_kwargs,
             )
         if request.prompt is None or request.messages is not None:

@@ -23,6 +23,7 @@ from serving.api.responses.resource import (
     ResponseUsage,
     TextSettings,
 )
+from serving.api.responses.tools import repeated
 from serving.api.sse import NamedEvent
 from serving.text.generator import TextChunk
 
@@ -43,6 +44,8 @@ class Draft:
         self._prompt_tokens = prompt_tokens
         self._last: TextChunk | None = None
         self._numbers = itertools.count()
+        self.answer = reader
+        """What was answered so far."""
         self._output = Output(reader, token_bytes, self._numbers)
         self._response = Response(
             id=f"resp_{uuid.uuid4().hex}",
@@ -65,7 +68,8 @@ class Draft:
             top_logprobs=request.top_logprobs or 0,
             frequency_penalty=request.frequency_penalty or 0.0,
             presence_penalty=request.presence_penalty or 0.0,
-            tool_choice="none" if request.tool_choice == "none" else "auto",
+            tool_choice=request.tool_choice or "auto",
+            tools=repeated(request.tools),
             top_p=top_p,
             user=request.user,
         )
@@ -73,15 +77,6 @@ class Draft:
     @property
     def id(self) -> str:
         return self._response.id
-
-    @property
-    def text(self) -> str:
-        """What was answered so far, without the thoughts."""
-        return self._output.text
-
-    @property
-    def thoughts(self) -> str:
-        return self._output.thoughts
 
     @property
     def started(self) -> bool:

@@ -6,15 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from serving.api.chat_completions.demand import template_settings
+from serving.api.chat_completions.demand import template_settings, tool_use
 from serving.api.chat_completions.dialogue import dialogue_after
+from serving.api.chat_completions.tools import tools_for_template
 from serving.api.errors import InvalidRequest, PreviousResponseNotFound, ResponseNotFound
 from serving.api.generation import Generation
 from serving.api.responses.background import Background
+from serving.api.responses.conversation import Turns, answer_turn, gone_on
 from serving.api.responses.draft import Draft
 from serving.api.responses.protocol import ResponseRequest
 from serving.api.responses.resource import DeletedResponse, Response
-from serving.api.responses.store import OwnId, ResponseStore, StoredResponse, Turns
+from serving.api.responses.store import OwnId, ResponseStore, StoredResponse
+from serving.api.responses.tools import demand_of
 from serving.api.sse import NamedEvent
 from serving.callers.call import current_call
 from serving.text.generator import TextRequest
@@ -58,7 +61,7 @@ class Responses:
             self._keep(prepared, failed)
             yield draft.failure(failed)
             return
-        finished, events = draft.finish(await self._generation.thought_tokens(draft.thoughts))
+        finished, events = draft.finish(await self._generation.thought_tokens(draft.answer.thoughts))
         # Before it is told, so that whoever hears of it can go on from it.
         self._keep(prepared, finished)
         for event in events:
@@ -102,7 +105,8 @@ class Responses:
         async with aclosing(self._generation.generator.generate(prepared.request)) as chunks:
             async for chunk in chunks:
                 prepared.draft.add(chunk)
-        finished, _ = prepared.draft.finish(await self._generation.thought_tokens(prepared.draft.thoughts))
+        draft = prepared.draft
+        finished, _ = draft.finish(await self._generation.thought_tokens(draft.answer.thoughts))
         self._keep(prepared, finished)
         return finished
 
@@ -115,8 +119,8 @@ class Responses:
 
     def _keep(self, prepared: _Prepared, response: Response) -> None:
         if prepared.store:
-            answer = {"role": "assistant", "content": prepared.draft.text}
-            self._store.put(_own(response.id), StoredResponse(response, (*prepared.turns, answer)))
+            turns = (*prepared.turns, answer_turn(prepared.draft.answer))
+            self._store.put(_own(response.id), StoredResponse(response, turns))
 
     def _stored(self, response_id: str) -> StoredResponse:
         if (stored := self._store.get(_own(response_id))) is None:
@@ -126,15 +130,23 @@ class Responses:
     async def _prepare(self, request: ResponseRequest) -> _Prepared:
         generation = self._generation
         model = generation.models.choose(request.model, request.adapter_strength)
-        turns = (*self._earlier_turns(request.previous_response_id), *request.turns())
+        turns = gone_on(self._earlier_turns(request.previous_response_id), request.input)
         instructions = [{"role": "system", "content": request.instructions}] if request.instructions else []
+        tools = tool_use(
+            request.tools or (),
+            demand_of(request.tool_choice),
+            generation,
+            model=request.model,
+            many=request.parallel_tool_calls is not False,
+        )
         token_ids = await generation.encode_chat(
             [*instructions, *turns],
             request.model,
             param="input",
+            tools=tools_for_template(tools.offered) if tools else (),
             settings=template_settings(request.effort(), generation, request.model, param="reasoning.effort"),
         )
-        dialogue = await dialogue_after(token_ids, generation, request.form())
+        dialogue = await dialogue_after(token_ids, generation, request.form(), tools)
         limit = generation.completion_limit(len(token_ids), request.max_output_tokens, prompt="input")
         text_request = TextRequest(
             model=model.id,

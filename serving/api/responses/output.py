@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from serving.api.chat_completions.answer import AnswerReader
+from serving.api.chat_completions.protocol import ChatDelta
+from serving.api.chat_completions.tools import CallDelta
 from serving.api.logprobs import TokenBytes, TokenLogprob, chat_logprobs
+from serving.api.responses.items import ItemStatus
 from serving.api.responses.resource import (
+    ArgumentsDelta,
+    ArgumentsDone,
     ItemEvent,
-    ItemStatus,
+    OutputCall,
     OutputItem,
     OutputMessage,
     OutputReasoning,
@@ -32,7 +37,8 @@ from serving.text.generator import TextChunk
 class _Thoughts:
     index: int
     text: str = ""
-    done: bool = False
+    status: ItemStatus | None = None
+    """None: it is being made."""
     id: str = field(default_factory=lambda: f"rs_{uuid.uuid4().hex}")
 
     def part(self) -> ReasoningText:
@@ -46,6 +52,7 @@ class _Thoughts:
 class _Message:
     index: int
     text: str = ""
+    status: ItemStatus | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list[TokenLogprob])
     id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
 
@@ -56,93 +63,84 @@ class _Message:
         return OutputMessage(id=self.id, status=status, content=[self.part()])
 
 
+@dataclass
+class _Call:
+    index: int
+    call_id: str
+    name: str
+    arguments: str = ""
+    status: ItemStatus | None = None
+    id: str = field(default_factory=lambda: f"fc_{uuid.uuid4().hex}")
+
+    def item(self, status: ItemStatus) -> OutputCall:
+        return OutputCall(id=self.id, call_id=self.call_id, name=self.name, arguments=self.arguments, status=status)
+
+
+_Made = _Thoughts | _Message | _Call
+
+
 class Output:
-    """What the model thought, if it did, and its message. `numbers` are those of the response's events."""
+    """What the model thought, said and called, in its order. `numbers` are those of the response's events."""
 
     def __init__(self, reader: AnswerReader, token_bytes: TokenBytes, numbers: itertools.count[int]) -> None:
         self._reader = reader
         self._token_bytes = token_bytes
         self._numbers = numbers
-        self._thoughts: _Thoughts | None = None
-        self._message: _Message | None = None
-        self._made = 0
-        """Characters so far, markers and thoughts among them."""
+        self._made: list[_Made] = []
+        """All but the last are done."""
+        self._characters = 0
+        """So far, markers and thoughts among them."""
         self._untold: list[TextToken] = []
-        """Tokens from before the message, whose first may be among them."""
-
-    @property
-    def text(self) -> str:
-        return self._message.text if self._message else ""
-
-    @property
-    def thoughts(self) -> str:
-        return self._thoughts.text if self._thoughts else ""
+        """Tokens since the last text of a message; the first of the next one may be among them."""
 
     def items(self, status: ItemStatus) -> list[OutputItem]:
-        """What there is, the last as far as `status` says."""
-        thoughts, message = self._thoughts, self._message
-        return [
-            *([thoughts.item("completed" if thoughts.done else status)] if thoughts else ()),
-            *([message.item(status)] if message else ()),
-        ]
+        """What there is, the last as far as `status` says if it is being made."""
+        return [made.item(made.status or status) for made in self._made]
 
     def add(self, chunk: TextChunk) -> Iterator[NamedEvent]:
         """What a chunk adds; the events have to be taken for it."""
-        self._made += len(chunk.text)
-        self._untold += chunk.tokens
-        for delta in self._reader.push(chunk.text, ended=chunk.finish_reason is not None):
-            if delta.reasoning_content:
-                yield from self._think(delta.reasoning_content)
-            if delta.content:
-                yield from self._say(delta.content)
-        if self._message is not None and self._untold:
+        for text, tokens, ended in _by_token(chunk, self._characters):
+            self._characters += len(text)
+            self._untold += tokens
+            for delta in self._reader.push(text, ended=ended):
+                yield from self._take(delta)
+        if chunk.finish_reason is not None and self._untold and isinstance(self._last, _Message):
             yield from self._say("")
 
     def end(self, status: ItemStatus) -> Iterator[NamedEvent]:
-        """The events after the last chunk. An answer without any text is an empty message."""
-        if self._thoughts is not None and not self._thoughts.done:
-            yield from self._end_thoughts(self._thoughts, status)
-        if self._thoughts is None and self._message is None:
+        """The events after the last chunk. An answer without anything is an empty message."""
+        if not self._made:
             yield from self._say("")
-        if (message := self._message) is None:
-            return
-        yield TextDone(
-            sequence_number=next(self._numbers),
-            item_id=message.id,
-            output_index=message.index,
-            text=message.text,
-            logprobs=message.logprobs,
-        )
-        yield self._part_event("done", message)
-        yield self._item_event("done", message.item(status), message.index)
+        yield from self._end_last(status)
+
+    @property
+    def _last(self) -> _Made | None:
+        """What is being made."""
+        return self._made[-1] if self._made and self._made[-1].status is None else None
+
+    def _take(self, delta: ChatDelta) -> Iterator[NamedEvent]:
+        if delta.reasoning_content:
+            yield from self._think(delta.reasoning_content)
+        if delta.content:
+            yield from self._say(delta.content)
+        for call in delta.tool_calls or ():
+            yield from self._call(call)
 
     def _think(self, text: str) -> Iterator[NamedEvent]:
-        if (thoughts := self._thoughts) is None:
-            thoughts = self._thoughts = _Thoughts(0)
+        if not isinstance(thoughts := self._last, _Thoughts):
+            thoughts = _Thoughts(len(self._made))
             yield from self._begin(thoughts)
         thoughts.text += text
         yield ReasoningDelta(
             sequence_number=next(self._numbers), item_id=thoughts.id, output_index=thoughts.index, delta=text
         )
 
-    def _end_thoughts(self, thoughts: _Thoughts, status: ItemStatus) -> Iterator[NamedEvent]:
-        thoughts.done = status == "completed"
-        yield ReasoningDone(
-            sequence_number=next(self._numbers),
-            item_id=thoughts.id,
-            output_index=thoughts.index,
-            text=thoughts.text,
-        )
-        yield self._part_event("done", thoughts)
-        yield self._item_event("done", thoughts.item(status), thoughts.index)
-
     def _say(self, text: str) -> Iterator[NamedEvent]:
-        if (message := self._message) is None:
-            if self._thoughts is not None:
-                yield from self._end_thoughts(self._thoughts, "completed")
-            message = self._message = _Message(0 if self._thoughts is None else 1)
+        if not isinstance(message := self._last, _Message):
+            yield from self._end_last("completed")
+            message = _Message(len(self._made))
             yield from self._begin(message)
-            self._untold = _tokens_from(self._made - len(text), self._untold)
+            self._untold = _tokens_from(self._characters - len(text), self._untold)
         logprobs = chat_logprobs(self._untold, self._token_bytes).content
         self._untold = []
         if not text and not logprobs:
@@ -157,10 +155,58 @@ class Output:
             logprobs=logprobs,
         )
 
-    def _begin(self, made: _Thoughts | _Message) -> Iterator[NamedEvent]:
-        item = made.item("in_progress").model_copy(update={"content": []})
-        yield self._item_event("added", item, made.index)
-        yield self._part_event("added", made)
+    def _call(self, delta: CallDelta) -> Iterator[NamedEvent]:
+        if delta.id is not None:
+            yield from self._end_last("completed")
+            yield from self._begin(_Call(len(self._made), delta.id, delta.function.name or ""))
+        call = self._last
+        assert isinstance(call, _Call), "arguments came without the call that they are of"
+        if delta.function.arguments:
+            call.arguments += delta.function.arguments
+            yield ArgumentsDelta(
+                sequence_number=next(self._numbers),
+                item_id=call.id,
+                output_index=call.index,
+                delta=delta.function.arguments,
+            )
+
+    def _begin(self, made: _Made) -> Iterator[NamedEvent]:
+        self._made.append(made)
+        item = made.item("in_progress")
+        yield self._item_event("added", item if isinstance(item, OutputCall) else _without_content(item), made.index)
+        if not isinstance(made, _Call):
+            yield self._part_event("added", made)
+
+    def _end_last(self, status: ItemStatus) -> Iterator[NamedEvent]:
+        if (made := self._last) is None:
+            return
+        made.status = status
+        yield self._done_event(made)
+        if not isinstance(made, _Call):
+            yield self._part_event("done", made)
+        yield self._item_event("done", made.item(status), made.index)
+
+    def _done_event(self, made: _Made) -> NamedEvent:
+        number = next(self._numbers)
+        match made:
+            case _Thoughts():
+                return ReasoningDone(sequence_number=number, item_id=made.id, output_index=made.index, text=made.text)
+            case _Message():
+                return TextDone(
+                    sequence_number=number,
+                    item_id=made.id,
+                    output_index=made.index,
+                    text=made.text,
+                    logprobs=made.logprobs,
+                )
+            case _Call():
+                return ArgumentsDone(
+                    sequence_number=number,
+                    item_id=made.id,
+                    output_index=made.index,
+                    name=made.name,
+                    arguments=made.arguments,
+                )
 
     def _item_event(self, what: str, item: OutputItem, index: int) -> ItemEvent:
         kind = "response.output_item.added" if what == "added" else "response.output_item.done"
@@ -174,6 +220,27 @@ class Output:
             output_index=made.index,
             part=made.part(),
         )
+
+
+def _without_content(item: OutputReasoning | OutputMessage) -> OutputItem:
+    """Its parts are told of by events of their own."""
+    return item.model_copy(update={"content": []})
+
+
+def _by_token(chunk: TextChunk, begin: int) -> Iterator[tuple[str, tuple[TextToken, ...], bool]]:
+    """A chunk that begins at this character of the answer, and whether the answer ends with it.
+
+    Where tokens are told of, it comes a token at a time: a chunk may have text, calls and text again, and each token is
+    told of with the text that it is of.
+    """
+    ended = chunk.finish_reason is not None
+    if not chunk.tokens:
+        yield chunk.text, (), ended
+        return
+    begins = [0, *(max(token.offset - begin, 0) for token in chunk.tokens[1:]), len(chunk.text)]
+    for place, token in enumerate(chunk.tokens):
+        last = place == len(chunk.tokens) - 1
+        yield chunk.text[begins[place] : begins[place + 1]], (token,), ended and last
 
 
 def _tokens_from(offset: int, tokens: list[TextToken]) -> list[TextToken]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from serving.api.chat_completions.messages import plain_turn
 from serving.api.fields import (
     AdapterStrength,
     ApiModel,
@@ -31,93 +29,13 @@ from serving.api.fields import (
     Unsupported,
 )
 from serving.api.response_format import Form, TextFormatOption
+from serving.api.responses.items import Input
+from serving.api.responses.tools import ToolChoice, Tools
 
-_NO_TOOLS = "tools are not on this endpoint, but on /v1/chat/completions"
 _NO_SETTING = "the model has no setting for it"
 LOGPROBS = "message.output_text.logprobs"
 
 
-def _text_part(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
-    kind = value.get("type") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind not in ("input_text", "output_text"):
-        raise PydanticCustomError(
-            "unsupported_value", "the model reads text only, found a part of type '{kind}'.", {"kind": kind}
-        )
-    return value
-
-
-def _item(value: Any) -> Any:  # noqa: ANN401 - before validation a value is anything
-    kind = value.get("type", "message") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind in ("function_call", "function_call_output"):
-        raise PydanticCustomError(
-            "unsupported_value",
-            "calls of tools are not on this endpoint, but on /v1/chat/completions; found an item of type '{kind}'.",
-            {"kind": kind},
-        )
-    if isinstance(kind, str) and kind not in ("message", "reasoning"):
-        raise PydanticCustomError(
-            "unsupported_value", "only messages and reasoning are read, found an item of type '{kind}'.", {"kind": kind}
-        )
-    return value
-
-
-def _kind_of_item(value: Any) -> str:  # noqa: ANN401 - before validation a value is anything
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "<reasoning>" if kind == "reasoning" else "<message>"
-
-
-class TextPart(ApiModel):
-    """A paragraph of a message; output_text is one of an answer that is sent back as a turn."""
-
-    type: Literal["input_text", "output_text"]
-    text: Text
-    annotations: Annotated[list[Any] | None, Unsupported([], because="texts have no annotations")] = None
-    logprobs: Annotated[list[Any] | None, NoEffect] = None
-    prompt_cache_breakpoint: Annotated[dict[str, Any] | None, NoEffect] = None
-
-
-Content = Annotated[
-    Annotated[Text, Tag("<text>")]
-    | Annotated[list[Annotated[TextPart, BeforeValidator(_text_part)]], Field(fail_fast=True), Tag("<parts>")],
-    Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<text>"),
-]
-
-
-class MessageItem(ApiModel):
-    """One turn of the conversation."""
-
-    type: Literal["message"] | None = None
-    role: Literal["user", "assistant", "system", "developer"]
-    content: Content
-    # What an answer of this service, sent back as a turn, carries besides its text.
-    id: Annotated[str | None, NoEffect] = None
-    status: Annotated[Literal["in_progress", "completed", "incomplete"] | None, NoEffect] = None
-    phase: Annotated[Literal["commentary", "final_answer"] | None, NoEffect] = None
-
-    def for_template(self) -> dict[str, Any]:
-        return plain_turn(self.role, self.content)
-
-
-class ReasoningItem(ApiModel):
-    """What the model thought before an earlier answer, sent back. The model does not read it again."""
-
-    type: Literal["reasoning"]
-    id: Annotated[str | None, NoEffect] = None
-    summary: Annotated[list[Any] | None, NoEffect] = None
-    content: Annotated[list[Any] | None, NoEffect] = None
-    encrypted_content: Annotated[str | None, Unsupported(because="reasoning is not encrypted")] = None
-    status: Annotated[Literal["in_progress", "completed", "incomplete"] | None, NoEffect] = None
-
-
-InputItem = Annotated[
-    Annotated[MessageItem, Tag("<message>")] | Annotated[ReasoningItem, Tag("<reasoning>")],
-    Discriminator(_kind_of_item),
-    BeforeValidator(_item),
-]
-Input = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[list[InputItem], Field(min_length=1, fail_fast=True), Tag("<items>")],
-    Discriminator(lambda value: "<items>" if isinstance(value, list) else "<text>"),
-]
 Includable = Literal[
     "message.output_text.logprobs",
     "code_interpreter_call.outputs",
@@ -171,7 +89,8 @@ class ResponseRequest(ApiModel):
     model: str
     """The workspace's name, or that of one of its adapters."""
     moderation: Annotated[dict[str, Any] | None, Unsupported(because="there is no moderation model")] = None
-    parallel_tool_calls: Annotated[bool | None, NoEffect] = None
+    parallel_tool_calls: bool | None = None
+    """False: at most one call an answer."""
     previous_response_id: str | None = None
     """A stored answer, whose conversation this one goes on from."""
     prompt: Annotated[dict[str, Any] | None, Unsupported(because="there are no prompt templates")] = None
@@ -190,8 +109,9 @@ class ResponseRequest(ApiModel):
     temperature: Temperature | None = None
     """None: the workspace's default."""
     text: TextOptions | None = None
-    tool_choice: Annotated[str | None, Unsupported("none", "auto", because=_NO_TOOLS)] = None
-    tools: Annotated[list[Any] | None, Unsupported([], because=_NO_TOOLS)] = None
+    tool_choice: ToolChoice | None = None
+    """None: as the model decides."""
+    tools: Tools | None = None
     top_logprobs: TopLogprobs | None = None
     top_p: TopP | None = None
     truncation: Annotated[
@@ -236,12 +156,6 @@ class ResponseRequest(ApiModel):
     def logprobs(self) -> int | None:
         """How many of the likeliest tokens are told beside each; None: no log probabilities are."""
         return (self.top_logprobs or 0) if self.include and LOGPROBS in self.include else None
-
-    def turns(self) -> list[dict[str, str]]:
-        """The input as messages for the chat template."""
-        if isinstance(self.input, str):
-            return [{"role": "user", "content": self.input}]
-        return [item.for_template() for item in self.input if isinstance(item, MessageItem)]
 
     def form(self) -> Form:
         """What the answer is to be like."""

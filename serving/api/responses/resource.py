@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from serving.api.logprobs import TokenLogprob
+from serving.api.responses.items import ItemStatus
+from serving.api.responses.tools import FunctionTool, ToolChoice
 from serving.api.sse import NamedEvent
 
-ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
@@ -43,7 +44,20 @@ class OutputReasoning(BaseModel):
     content: list[ReasoningText]
 
 
-OutputItem = OutputReasoning | OutputMessage
+class OutputCall(BaseModel):
+    """A call of a function, for the caller to make."""
+
+    type: Literal["function_call"] = "function_call"
+    id: str
+    call_id: str
+    """What the item with the function's output names."""
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+    status: ItemStatus
+
+
+OutputItem = OutputReasoning | OutputMessage | OutputCall
 
 
 class InputTokensDetails(BaseModel):
@@ -113,8 +127,8 @@ class Response(BaseModel):
     store: bool
     temperature: float
     text: TextSettings = TextSettings()
-    tool_choice: Literal["auto", "none"]
-    tools: list[Any] = []
+    tool_choice: ToolChoice
+    tools: list[FunctionTool] = []
     top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"
@@ -151,10 +165,13 @@ class ItemEvent(NamedEvent, frozen=True):
     item: OutputItem
 
 
-class _OfPart(NamedEvent, frozen=True):
+class _OfItem(NamedEvent, frozen=True):
     sequence_number: int
     item_id: str
     output_index: int
+
+
+class _OfPart(_OfItem, frozen=True):
     content_index: int = 0
 
 
@@ -183,3 +200,14 @@ class ReasoningDelta(_OfPart, frozen=True):
 class ReasoningDone(_OfPart, frozen=True):
     type: Literal["response.reasoning_text.done"] = "response.reasoning_text.done"
     text: str
+
+
+class ArgumentsDelta(_OfItem, frozen=True):
+    type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
+    delta: str
+
+
+class ArgumentsDone(_OfItem, frozen=True):
+    type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
+    name: str
+    arguments: str

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from serving.api.responses.conversation import Turns
 from serving.api.responses.resource import Response
 
 MAX_RESPONSES = 1000
 MAX_BYTES = 64 * 2**20
 OwnId = tuple[str, str]
 """Whom a response was made for, and its id: to all others it does not exist."""
-Turns = tuple[dict[str, str], ...]
-"""A conversation as messages for the chat template."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class StoredResponse:
 
     def size(self) -> int:
         """Bytes that it takes at most. Of a conversation of several responses each counts the whole."""
-        conversation = sum(len(text.encode()) for turn in self.turns for text in turn.values())
-        return len(self.response.model_dump_json().encode()) + conversation
+        return len(self.response.model_dump_json().encode()) + len(json.dumps(self.turns, ensure_ascii=False).encode())
 
 
 class ResponseStore:

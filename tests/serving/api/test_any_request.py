@@ -32,7 +32,12 @@ ENDPOINTS = {
 # Text of all kinds, halves of characters among it, which JSON can say though no encoding can.
 text = st.text(max_size=8)
 scalar = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.floats(), text)
-words = st.sampled_from(["role", "content", "type", "text", "user", "include_usage", "stream", "max_new_tokens"])
+words = st.sampled_from(
+    [
+        *("role", "content", "type", "text", "user", "include_usage", "stream", "max_new_tokens"),
+        *("name", "function", "parameters", "function_call", "function_call_output", "call_id", "arguments", "output"),
+    ]
+)
 anything = st.recursive(
     scalar,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words | text, inner, max_size=4),

@@ -26,8 +26,10 @@ from serving.api.key_usage.protocol import KeyUsageList
 from serving.api.responses.protocol import ResponseRequest
 from serving.api.tokenize.protocol import TokenizeRequest
 from serving.callers.callers import Callers
+from serving.engines.protocol import TokenChunk
 from serving.metrics import ServiceMetrics
 from tests.docs.pages import page
+from tests.serving.api.conftest import ServeTools
 from tests.serving.api.scripted_engine import ScriptedEngine
 from tests.serving.api.service import Service
 
@@ -126,11 +128,25 @@ def test_the_examples_for_a_shell_run(service: Service, command: str) -> None:
 
 def test_the_example_for_python_runs(service: Service) -> None:
     service.says("Paris")
-    (example,) = (block.text for block in API.blocks if block.language == "python")
+    assert printed_by("", service) == "Paris\nParisunsupported_parameter store\n"
+    assert service.engine.requests[1].sampling.top_k == 40
+
+
+def test_the_example_of_calls_runs(serve_tools: ServeTools) -> None:
+    with serve_tools() as service:
+        call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+        says = iter((call, "It is sunny."))
+        service.engine.script = lambda _: [TokenChunk(tuple(service.tokens(next(says)))), TokenChunk((), "stop")]
+        assert printed_by("responses", service) == "It is sunny.\n"
+        assert "Sunny in Paris" in service.prompt_of()
+
+
+def printed_by(mark: str, service: Service) -> str:
+    """What the example for Python with this mark prints."""
+    (example,) = (block.text for block in API.blocks if block.language == "python" and block.mark == mark)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         # The client is the example's own, and closed with it.
         exec(compile(example.replace(ADDRESS, service.url), "docs/api.md", "exec"), namespace := {})
     namespace["client"].close()
-    assert printed.getvalue() == "Paris\nParisunsupported_parameter store\n"
-    assert service.engine.requests[1].sampling.top_k == 40
+    return printed.getvalue()

@@ -194,6 +194,7 @@ def tool(text: str) -> str:
     [
         ("/v1/chat/completions", f'"tools": [{tool(HALF)}]'),
         ("/v1/chat/completions", f'"chat_template_kwargs": {{"enable_thinking": {HALF}}}'),
+        ("/v1/responses", f'"tools": [{{"type": "function", "name": "f", "parameters": {{"enum": [{HALF}]}}}}]'),
         ("/v1/responses", f'"metadata": {{"team": {HALF}}}'),
         ("/v1/responses", f'"metadata": {{{HALF}: "team"}}'),
         ("/v1/responses", f'"prompt_cache_key": {HALF}'),

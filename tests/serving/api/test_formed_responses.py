@@ -199,8 +199,3 @@ def test_a_schema_that_no_answer_can_be_held_to_is_refused(service: Service, sch
     with pytest.raises(BadRequestError, match=words) as caught:
         create(service, text={"format": wanted})
     assert (caught.value.param, caught.value.code) == ("text.format", "invalid_schema")
-
-
-def test_tools_are_refused_with_the_way_to_them(service: Service) -> None:
-    with pytest.raises(BadRequestError, match="/v1/chat/completions"):
-        create(service, tools=[{"type": "function", "name": "clock", "parameters": {}, "strict": True}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from serving.api.chat_completions.messages import plain_turn
@@ -14,7 +14,6 @@ from serving.api.fields import ApiModel, NoEffect, Text, Unsupported
 _KINDS = ("message", "reasoning", "function_call", "function_call_output")
 _NO_PROGRAMS = "programs do not run here"
 _NO_NAMESPACES = "functions have no namespaces"
-_NOT_ASYNC = "an answer ends with its calls"
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Caller = Annotated[dict[str, Any] | None, Unsupported({"type": "direct"}, because=_NO_PROGRAMS)]
@@ -48,7 +47,7 @@ def _kind_of_item(value: Any) -> str:  # noqa: ANN401 - before validation a valu
     return f"<{kind}>" if isinstance(kind, str) and kind in _KINDS else "<message>"
 
 
-class TextPart(ApiModel):
+class InputPart(ApiModel):
     """A paragraph; output_text is one of an answer that is sent back as a turn."""
 
     type: Literal["input_text", "output_text"]
@@ -60,7 +59,7 @@ class TextPart(ApiModel):
 
 Content = Annotated[
     Annotated[Text, Tag("<text>")]
-    | Annotated[list[Annotated[TextPart, BeforeValidator(_text_part)]], Field(fail_fast=True), Tag("<parts>")],
+    | Annotated[list[Annotated[InputPart, BeforeValidator(_text_part)]], Field(fail_fast=True), Tag("<parts>")],
     Discriminator(lambda value: "<parts>" if isinstance(value, list) else "<text>"),
 ]
 
@@ -109,7 +108,12 @@ class FunctionCallItem(ApiModel):
     call_id: CallId
     name: FunctionName
     id: Annotated[str | None, NoEffect] = None
-    asynchronous: Annotated[bool | None, Unsupported(False, because=_NOT_ASYNC), Field(alias="async")] = None
+    asynchronous: Annotated[
+        bool | None,
+        Unsupported(False, because="an answer ends with its calls"),
+        # OpenAI's client calls it so where it turns a call of an answer into a dict.
+        Field(validation_alias=AliasChoices("async", "async_")),
+    ] = None
     caller: Caller = None
     namespace: Namespace = None
     status: Annotated[ItemStatus | None, NoEffect] = None

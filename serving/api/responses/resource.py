@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from serving.api.logprobs import TokenLogprob
 from serving.api.responses.items import ItemStatus
-from serving.api.responses.tools import FunctionTool, ToolChoice
+from serving.api.responses.tools import RepeatedTool, ToolChoice
 from serving.api.sse import NamedEvent
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -128,7 +128,7 @@ class Response(BaseModel):
     temperature: float
     text: TextSettings = TextSettings()
     tool_choice: ToolChoice
-    tools: list[FunctionTool] = []
+    tools: list[RepeatedTool] = []
     top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"

@@ -18,13 +18,13 @@ from serving.api.chat_completions.tools import (
 from serving.api.fields import ApiModel, Unsupported
 
 
-class FunctionTool(FunctionDefinition):
+class RepeatedTool(FunctionDefinition):
     """A function, as an answer repeats it."""
 
     type: Literal["function"]
 
 
-class OfferedTool(FunctionTool):
+class OfferedTool(RepeatedTool):
     """A function, as a request offers it."""
 
     allowed_callers: Annotated[list[Any] | None, Unsupported(["direct"], because="programs do not run here")] = None
@@ -44,15 +44,15 @@ Tools = Annotated[
 ]
 
 
-class NamedTool(ApiModel):
+class ToolByName(ApiModel):
     type: Literal["function"]
     name: FunctionName
 
 
-OneOfTools = Annotated[NamedTool, BeforeValidator(function_only)]
+OneOfTools = Annotated[ToolByName, BeforeValidator(function_only)]
 
 
-class AllowedToolsChoice(ApiModel):
+class ToolsAllowed(ApiModel):
     """Choose among some of the tools only."""
 
     type: Literal["allowed_tools"]
@@ -64,31 +64,31 @@ def _kind(value: Any) -> str:  # noqa: ANN401 - before validation a value is any
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     if kind == "allowed_tools":
         return "<allowed>"
-    return "<named>" if isinstance(value, dict | NamedTool) else "<mode>"
+    return "<named>" if isinstance(value, dict | ToolByName) else "<mode>"
 
 
 ToolChoice = Annotated[
     Annotated[ToolMode, Tag("<mode>")]
     | Annotated[OneOfTools, Tag("<named>")]
-    | Annotated[AllowedToolsChoice, Tag("<allowed>")],
+    | Annotated[ToolsAllowed, Tag("<allowed>")],
     Discriminator(_kind),
 ]
 
 
 def demand_of(choice: ToolChoice | None) -> CallDemand:
     match choice:
-        case NamedTool():
+        case ToolByName():
             return CallDemand(mode="required", names=(choice.name,), one=True)
-        case AllowedToolsChoice():
+        case ToolsAllowed():
             return CallDemand(mode=choice.mode, names=tuple(tool.name for tool in choice.tools))
         case _:
             return CallDemand(mode=choice or "auto")
 
 
-def repeated(tools: Sequence[OfferedTool] | None) -> list[FunctionTool]:
+def repeated(tools: Sequence[OfferedTool] | None) -> list[RepeatedTool]:
     """The tools as an answer repeats them. What was left open is told as it was taken: not strict."""
     return [
-        FunctionTool(
+        RepeatedTool(
             type="function",
             name=tool.name,
             description=tool.description,

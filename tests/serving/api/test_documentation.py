@@ -108,6 +108,13 @@ def test_every_endpoint_is_listed(service: Service) -> None:
     assert {code(endpoint)[0] for endpoint, _ in rows("# HTTP API")} == actual
 
 
+def test_schemas_have_names_that_people_can_read(service: Service) -> None:
+    names = service.http.get("/openapi.json").json()["components"]["schemas"]
+    assert [name for name in names if not name.isalnum()] == [], (
+        "two models of one name, or one that is not sent as read"
+    )
+
+
 def test_the_answers_shown_are_answers() -> None:
     shown = {block.mark: json.loads(block.text) for block in API.blocks if block.language == "json"}
     assert ChatCompletion.model_validate(shown["chat.completion"], strict=True).choices[0].finish_reason == "stop"

@@ -257,6 +257,8 @@ def test_an_answer_with_calls_can_be_sent_back_as_it_came(tools: Service) -> Non
     sent: list[Any] = [{"role": "user", "content": ASK}, *first.output, *results]
     create(tools, input=sent)
     assert tools.prompt_of() == prompt, "a call is read the same, kept or sent"
+    create(tools, input=[sent[0], *(item.model_dump() for item in first.output), *results])
+    assert tools.prompt_of() == prompt
     assert prompt.count("<|im_start|>assistant") == 2, "calls of one answer are one turn"
 
 

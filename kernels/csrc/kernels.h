@@ -60,6 +60,10 @@ struct Kernels {
   void (*gate16)(const bf16* gate, const bf16* up, bf16* y, int64_t size);
   void (*gate32)(const float* gate, const float* up, float* y, int64_t size);
 
+  // index of the first of the largest numbers, whose value is stored; NaN where one of them is
+  int64_t (*highest16)(const bf16* x, int64_t size, float* value);
+  int64_t (*highest32)(const float* x, int64_t size, float* value);
+
   // head [0, kv_heads) of Attention; dim is a multiple of `dims` and at most 256. False: no such dimension was built
   bool (*attend16)(const Attention& what, int64_t kv_head, int64_t first, int64_t last, int64_t dim);
   bool (*attend32)(const Attention& what, int64_t kv_head, int64_t first, int64_t last, int64_t dim);

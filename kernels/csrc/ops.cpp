@@ -160,6 +160,24 @@ Tensor silu_mul(const Tensor& gate, const Tensor& up) {
   return y;
 }
 
+// x (rows, size): the largest number of each row in float, and where it stands first
+std::tuple<Tensor, Tensor> highest(const Tensor& x) {
+  require_dtype(x);
+  TORCH_CHECK(x.dim() == 2 && x.size(1) > 0, "rows of numbers are searched, not ", x.sizes());
+  int64_t rows = x.size(0), size = x.size(1);
+  auto values = at::empty({rows}, x.options().dtype(at::kFloat));
+  auto indices = at::empty({rows}, x.options().dtype(at::kLong));
+  float* value = values.mutable_data_ptr<float>();
+  int64_t* index = indices.mutable_data_ptr<int64_t>();
+  bool half = x.scalar_type() == at::kBFloat16;
+  at::parallel_for(0, rows, 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row)
+      index[row] = half ? kernels().highest16(numbers(x) + row * x.stride(0), size, value + row)
+                        : kernels().highest32(x.const_data_ptr<float>() + row * x.stride(0), size, value + row);
+  });
+  return {values, indices};
+}
+
 // ---- adapters: what a layer's adapters are, and which rows of a step use which, is said beside the step, so that a
 // traced step stays good when adapters come and go.
 
@@ -372,6 +390,7 @@ TORCH_LIBRARY(modelyard, library) {
   library.def("rms_norm(Tensor x, Tensor weight, Tensor epsilon, int wide, int narrow) -> Tensor", rms_norm);
   library.def("rotary(Tensor x, Tensor cosine, Tensor sine) -> Tensor", rotary);
   library.def("silu_mul(Tensor gate, Tensor up) -> Tensor", silu_mul);
+  library.def("highest(Tensor x) -> (Tensor values, Tensor indices)", highest);
   library.def("set_adapters(int layer, Tensor? down, Tensor? up, int ranks) -> ()", set_adapters);
   library.def("set_rows(int step, Tensor slots, Tensor strengths) -> ()", set_rows);
   library.def("can_attend(int dim) -> bool", can_attend);

@@ -182,6 +182,40 @@ void gate(const T* gates, const T* up, T* y, int64_t size) {
   });
 }
 
+// Index of the first of the largest numbers; the value is NaN where one of them is.
+template <class T>
+int64_t highest(const T* x, int64_t size, float* value) {
+  constexpr int64_t PART = 64 * WIDTH;
+  float best = -INFINITY;
+  int64_t at = 0;
+  ints unordered{};
+  for (int64_t first = 0; first < size; first += PART) {
+    int64_t last = std::min(first + PART, size), i = first;
+    floats most = all(-INFINITY);
+    for (; i + WIDTH <= last; i += WIDTH) {
+      floats numbers = get(x + i);
+      most = numbers > most ? numbers : most;
+      unordered |= numbers != numbers;
+    }
+    float part = -INFINITY;
+    for (int lane = 0; lane < WIDTH; ++lane) part = most[lane] > part ? most[lane] : part;
+    for (; i < last; ++i) {
+      float number = value_of(x[i]);
+      part = number > part ? number : part;
+      if (number != number) unordered[0] = -1;
+    }
+    if (part > best) {
+      best = part;
+      at = first;
+    }
+  }
+  while (at + 1 < size && !(value_of(x[at]) == best)) ++at;
+  for (int lane = 0; lane < WIDTH; ++lane)
+    if (unordered[lane]) best = NAN;
+  *value = best;
+  return at;
+}
+
 template <class T>
 float dot(const T* a, const T* b, int64_t size) {
   floats first{}, second{};
@@ -462,6 +496,7 @@ bool attend(const modelyard::Attention& what, int64_t kv_head, int64_t first, in
     static const Kernels kernels{#NAME,        BLOCK,        DEPTH,           16,           pack,                 \
                                  linear,       to_float,     dot<bf16>,       dot<float>,   add<bf16>,            \
                                  add<float>,   norm<bf16>,   norm<float>,     rotate<bf16>, rotate<float>,        \
-                                 gate<bf16>,   gate<float>,  attend<bf16>,    attend<float>};                                      \
+                                 gate<bf16>,   gate<float>,  highest<bf16>,   highest<float>, \
+                                 attend<bf16>, attend<float>};                                      \
     return &kernels;                                                                                              \
   }

@@ -13,37 +13,36 @@ import torch
 _log = logging.getLogger(__name__)
 
 _RMS_NORM = """
-graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %last, %yes, %no, %none):
-  %float = aten::to(%x, %wide, %no, %no, %none)
+graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, %no.1, %no.2, %no.3, %no.4, %none.1, %none.2, %none.3):
+  %float = aten::to(%x, %wide, %no.1, %no.2, %none.1)
   %squares = aten::pow(%float, %two)
-  %dims : int[] = prim::ListConstruct(%last)
-  %mean = aten::mean(%squares, %dims, %yes, %none)
+  %mean = aten::mean(%squares, %dims, %yes, %none.2)
   %sum = aten::add(%mean, %epsilon, %one)
   %factor = aten::rsqrt(%sum)
   %product = aten::mul(%float, %factor)
-  %rounded = aten::to(%product, %narrow, %no, %no, %none)
+  %rounded = aten::to(%product, %narrow, %no.3, %no.4, %none.3)
   %result = aten::mul(%weight, %rounded)
   return (%result)
 """
 _RMS_NORM_KERNEL = """
-graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %last, %yes, %no, %none):
+graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, %no.1, %no.2, %no.3, %no.4, %none.1, %none.2, %none.3):
   %result = modelyard::rms_norm(%x, %weight, %epsilon, %wide, %narrow)
   return (%result)
 """
 
+_HALF = """
+  %size.{0} = aten::size(%x, %axis)
+  %number.{0} = prim::NumToTensor(%size.{0})
+  %half.{0} = aten::floor_divide(%number.{0}, %two)
+  %middle.{0} = aten::Int(%half.{0})
+"""
 _ROTARY = """
 graph(%x, %cosine, %sine, %axis, %two, %zero, %end, %one, %last):
   %straight = aten::mul(%x, %cosine)
-  %size.1 = aten::size(%x, %axis)
-  %number.1 = prim::NumToTensor(%size.1)
-  %half.1 = aten::floor_divide(%number.1, %two)
-  %to = aten::Int(%half.1)
-  %first = aten::slice(%x, %axis, %zero, %to, %one)
-  %size.2 = aten::size(%x, %axis)
-  %number.2 = prim::NumToTensor(%size.2)
-  %half.2 = aten::floor_divide(%number.2, %two)
-  %from = aten::Int(%half.2)
-  %second = aten::slice(%x, %axis, %from, %end, %one)
+  {first_half}
+  %first = aten::slice(%x, %axis, %zero, %middle.1, %one)
+  {second_half}
+  %second = aten::slice(%x, %axis, %middle.{from_}, %end, %one)
   %negative = aten::neg(%second)
   %halves : Tensor[] = prim::ListConstruct(%negative, %first)
   %turned = aten::cat(%halves, %last)
@@ -51,6 +50,11 @@ graph(%x, %cosine, %sine, %axis, %two, %zero, %end, %one, %last):
   %result = aten::add(%straight, %across, %one)
   return (%result)
 """
+_ROTARIES = (
+    _ROTARY.format(first_half=_HALF.format(1), second_half=_HALF.format(2), from_=2),
+    # PyTorch itself has seen that both halves are of one size
+    _ROTARY.format(first_half=_HALF.format(1), second_half="", from_=1),
+)
 _ROTARY_KERNEL = """
 graph(%x, %cosine, %sine, %axis, %two, %zero, %end, %one, %last):
   %result = modelyard::rotary(%x, %cosine, %sine)
@@ -60,16 +64,21 @@ graph(%x, %cosine, %sine, %axis, %two, %zero, %end, %one, %last):
 _GATE = """
 graph(%gate, %up):
   %active = aten::silu(%gate)
-  %result = aten::mul(%active, %up)
+  %result = aten::mul({})
   return (%result)
 """
+_GATES = (_GATE.format("%active, %up"), _GATE.format("%up, %active"))
 _GATE_KERNEL = """
 graph(%gate, %up):
   %result = modelyard::silu_mul(%gate, %up)
   return (%result)
 """
 
-_PATTERNS = ((_RMS_NORM, _RMS_NORM_KERNEL), (_ROTARY, _ROTARY_KERNEL), (_GATE, _GATE_KERNEL))
+_PATTERNS = (
+    (_RMS_NORM, _RMS_NORM_KERNEL),
+    *((pattern, _ROTARY_KERNEL) for pattern in _ROTARIES),
+    *((pattern, _GATE_KERNEL) for pattern in _GATES),
+)
 
 
 def fused(record: Any) -> Any:

@@ -58,6 +58,14 @@ def can_add(weight: torch.Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype in _DTYPES and available()
 
 
+def highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The largest number of each row (rows, vocabulary) and an index of it; NaN where a row has one."""
+    if logits.device.type == "cpu" and logits.dtype in _DTYPES and logits.stride(-1) == 1 and available():
+        return operators().highest(logits)
+    found = logits.max(dim=-1)
+    return found.values, found.indices
+
+
 def number_of(owner: object) -> int:
     """What the kernels know an object by, as long as it lives: they keep what they are told of it."""
     number = next(_numbers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from serving.engines.protocol import Sampling
+from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.adjustments import AllowedTokens, Row, adjusted
 
 CANDIDATES = 256
@@ -32,7 +33,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Row], allowed: AllowedTokens | N
 
 def _choose(logits: torch.Tensor, rows: Sequence[Row], apart_from: frozenset[int] = frozenset()) -> list[int | None]:
     """By these very logits; the rows `apart_from` get their likeliest token."""
-    highest, best = logits.max(dim=-1)
+    highest, best = kernels.highest(logits)
     finite = highest.isfinite().tolist()
     tokens: list[int | None] = [token if ok else None for token, ok in zip(best.tolist(), finite, strict=True)]
     drawn = [

@@ -11,6 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+
 from serving.engines.transformers_engine import kernels
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels are not installed")
@@ -151,6 +153,57 @@ def test_adapters_by_row(dtype: torch.dtype, rows: int) -> None:
     kernels.operators().set_adapters(layer, down, up, ranks)
     kernels.operators().set_rows(step, of_rows, strengths)
     close(kernels.operators().add_lora(inputs, outputs, layer, step), exact, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 7, 64, 1000, 49152])
+@torch.inference_mode()
+def test_the_largest_number(dtype: torch.dtype, size: int) -> None:
+    torch.manual_seed(size)
+    rows = torch.randn(5, size).to(dtype)
+    rows[1, size // 2:] = rows[1].max() + 1  # the first of equals is meant
+    rows[2] = -math.inf
+    rows[3, -1] = math.nan
+    values, indices = kernels.operators().highest(rows)
+    assert values[[0, 1, 2, 4]].tolist() == rows.max(dim=-1).values[[0, 1, 2, 4]].tolist()
+    assert values[3].isnan()
+    assert indices[[0, 1, 4]].tolist() == rows.float().argmax(dim=-1)[[0, 1, 4]].tolist()
+    assert indices[1] == size // 2
+    assert all(0 <= index < size for index in indices.tolist())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [8, 37, 576])
+@torch.inference_mode()
+def test_norms_are_those_of_transformers(dtype: torch.dtype, size: int) -> None:
+    torch.manual_seed(size)
+    norm = LlamaRMSNorm(size, eps=1e-5).to(dtype)
+    norm.weight.copy_(torch.randn(size))
+    inputs = torch.randn(1, 7, size).to(dtype) * 3
+    wide, narrow = 6, 15 if dtype == torch.bfloat16 else 6
+    ours = kernels.operators().rms_norm(inputs, norm.weight, torch.tensor(1e-5, dtype=torch.double), wide, narrow)
+    close(ours, norm(inputs), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [6, 16, 64, 72])
+@torch.inference_mode()
+def test_rotation_is_that_of_transformers(dtype: torch.dtype, dim: int) -> None:
+    torch.manual_seed(dim)
+    inputs = torch.randn(1, 5, 3, dim).to(dtype).transpose(1, 2)
+    angles = torch.rand(1, 5, dim) * 7
+    cosine, sine = angles.cos().to(dtype), angles.sin().to(dtype)
+    exact, _ = apply_rotary_pos_emb(inputs, inputs, cosine, sine)
+    close(kernels.operators().rotary(inputs, cosine[:, None], sine[:, None]), exact, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [3, 40, 1536])
+@torch.inference_mode()
+def test_gates(dtype: torch.dtype, size: int) -> None:
+    torch.manual_seed(size)
+    gate, up = (torch.randn(1, 9, 2 * size) * 10).to(dtype).split([size, size], dim=-1)
+    close(kernels.operators().silu_mul(gate, up), F.silu(gate.double()) * up.double(), dtype)
 
 
 def test_they_can_be_switched_off() -> None:

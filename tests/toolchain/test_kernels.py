@@ -1,4 +1,4 @@
-"""When the CPU kernels are compiled, and what is said where they cannot be. What they compute: tests/serving/engines."""
+"""When the CPU kernels are compiled, and what is said where they cannot be."""
 
 import io
 import shutil

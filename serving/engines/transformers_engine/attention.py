@@ -108,12 +108,8 @@ class AttentionStep(Cells):
 
     def __init__(self, cache: KvCache, chunks: Sequence[Chunk]) -> None:
         slots = [chunk.sequence.slot for chunk in chunks for _ in range(chunk.size)]
-        positions = [
-            at for chunk in chunks for at in range(chunk.sequence.cached, chunk.sequence.cached + chunk.size)
-        ]
-        super().__init__(
-            cache, torch.tensor(slots, device=cache.device), torch.tensor(positions, device=cache.device)
-        )
+        positions = [at for chunk in chunks for at in range(chunk.sequence.cached, chunk.sequence.cached + chunk.size)]
+        super().__init__(cache, torch.tensor(slots, device=cache.device), torch.tensor(positions, device=cache.device))
         self.chunks = chunks
         self._masks: dict[tuple[int, int | None], tuple[int, torch.Tensor | None]] = {}
 

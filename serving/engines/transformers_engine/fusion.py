@@ -1,19 +1,23 @@
-"""Operators of a recorded step that the CPU kernels compute at once: found by their pattern, whatever module they are of.
+"""Operators of a recorded step that the CPU kernels compute at once.
 
-A pattern that a family or a version of transformers writes otherwise is not found, and stays as it is.
+They are found by their pattern, whatever module they are of. A pattern that a family or a version of transformers writes
+otherwise is not found, and stays as it is.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import torch
 
 _log = logging.getLogger(__name__)
 
-_RMS_NORM = """
-graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, %no.1, %no.2, %no.3, %no.4, %none.1, %none.2, %none.3):
+_NORM_INPUTS = (
+    "%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, "
+    "%no.1, %no.2, %no.3, %no.4, %none.1, %none.2, %none.3"
+)
+_RMS_NORM = f"""
+graph({_NORM_INPUTS}):
   %float = aten::to(%x, %wide, %no.1, %no.2, %none.1)
   %squares = aten::pow(%float, %two)
   %mean = aten::mean(%squares, %dims, %yes, %none.2)
@@ -24,8 +28,8 @@ graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, %no.1, %no
   %result = aten::mul(%weight, %rounded)
   return (%result)
 """
-_RMS_NORM_KERNEL = """
-graph(%x, %weight, %epsilon, %wide, %narrow, %two, %one, %dims, %yes, %no.1, %no.2, %no.3, %no.4, %none.1, %none.2, %none.3):
+_RMS_NORM_KERNEL = f"""
+graph({_NORM_INPUTS}):
   %result = modelyard::rms_norm(%x, %weight, %epsilon, %wide, %narrow)
   return (%result)
 """
@@ -81,7 +85,7 @@ _PATTERNS = (
 )
 
 
-def fused(record: Any) -> Any:
+def fused(record: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
     """A recorded step, with kernels in the place of the patterns."""
     frozen = torch.jit.freeze(record.eval(), optimize_numerics=False)
     for pattern, kernel in _PATTERNS:

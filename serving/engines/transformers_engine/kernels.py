@@ -8,7 +8,6 @@ import itertools
 import logging
 import os
 import weakref
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +42,8 @@ def available() -> bool:
     return True
 
 
-def operators() -> Any:
-    """`torch.ops.modelyard`, of which no type is known; only where they are `available`."""
+def operators() -> torch._ops._OpNamespace:
+    """`torch.ops.modelyard`; only where they are `available`."""
     return torch.ops.modelyard
 
 
@@ -106,11 +105,9 @@ def _agree() -> bool:
         cache = torch.zeros(2, 1, 9, 2, 16, dtype=dtype)
         slots, positions = torch.zeros(9, dtype=torch.long), torch.arange(9)
         ours = operators().attend(query, key, value, cache[0], cache[1], slots, positions, 0.25, 0, 0.0, None)
+        heads_first = [each.float().transpose(0, 1)[None] for each in (query, key, value)]
         exact = F.scaled_dot_product_attention(
-            *(each.float().transpose(0, 1)[None] for each in (query, key, value)),
-            is_causal=True,
-            scale=0.25,
-            enable_gqa=True,
+            heads_first[0], heads_first[1], heads_first[2], is_causal=True, scale=0.25, enable_gqa=True
         )
         if not _close(ours, exact[0].transpose(0, 1)):
             return False

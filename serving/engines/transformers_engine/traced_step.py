@@ -1,7 +1,7 @@
 """A step of the model as one call: PyTorch records the operators of a forward once and repeats them without Python.
 
-For a small model on a CPU half of a step is Python's way through transformers' modules. What the modules decide by shapes
-or numbers is frozen in the record, so it is used only where it gives, for steps of other shapes, what the modules give.
+For a small model on a CPU half of a step is Python's way through transformers' modules. What the modules decide by
+shapes or numbers is frozen in the record, so it is used only where it gives, for steps of other shapes, what they give.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.jit._trace import TracerWarning
 from transformers import PreTrainedModel
 
 from serving.engines.transformers_engine import kernels
@@ -119,15 +120,18 @@ def _recorded(step: _Step, vocabulary: int) -> Forward:
     with torch.inference_mode():
         step(*example)  # makes the cache, which the record has to find
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", TracerWarning)
             record = torch.jit.trace(step, tuple(example), check_trace=False, strict=False)
+        assert isinstance(record, torch.jit.ScriptModule)
         record = fused(record)
         for sequences in _COMPARED:
             inputs = _inputs(sequences, vocabulary, numbers)
             ours, exact = record(*inputs).float(), step(*inputs).float()
             difference = float((ours - exact).norm() / exact.norm())
             if not difference <= _TOLERANCE:
-                raise _FrozenError(f"a recorded step gives other logits than they do (relative difference {difference:.2g})")
+                raise _FrozenError(
+                    f"a recorded step gives other logits than they do (relative difference {difference:.2g})"
+                )
 
     def run(inputs: StepInputs) -> torch.Tensor:
         with torch.inference_mode():

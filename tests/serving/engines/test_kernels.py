@@ -10,7 +10,6 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
 from serving.engines.transformers_engine import kernels
@@ -71,7 +70,7 @@ def attention(
     softcap: float = 0.0,
     sinks: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """By its definition, in float64, of one sequence: queries (rows, heads, dim), keys and values (n, kv_heads, dim)."""
+    """By its definition, in float64: queries (rows, heads, dim), keys and values (n, kv_heads, dim) of one sequence."""
     group = queries.shape[1] // keys.shape[1]
     scores = torch.einsum("rhd,nhd->rhn", queries.double(), keys.double().repeat_interleave(group, dim=1)) * scale
     if softcap:
@@ -161,7 +160,7 @@ def test_adapters_by_row(dtype: torch.dtype, rows: int) -> None:
 def test_the_largest_number(dtype: torch.dtype, size: int) -> None:
     torch.manual_seed(size)
     rows = torch.randn(5, size).to(dtype)
-    rows[1, size // 2:] = rows[1].max() + 1  # the first of equals is meant
+    rows[1, size // 2 :] = rows[1].max() + 1  # the first of equals is meant
     rows[2] = -math.inf
     rows[3, -1] = math.nan
     values, indices = kernels.operators().highest(rows)

@@ -1,4 +1,4 @@
-"""Packed layers compute what plain ones do, to the rounding of bfloat16; on any CPU at least one way of packing runs."""
+"""Packed layers compute what plain ones do, to the rounding of bfloat16."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from serving.engines.process.messages import (
     UnloadAdapter,
 )
 from serving.engines.process.restarts import RestartPolicy
+from serving.engines.process.silence import Patience
 from serving.engines.process.token_stream import TokenStream
 from serving.engines.protocol import (
     Adapter,
@@ -46,9 +47,12 @@ _log = logging.getLogger(__name__)
 class EngineProcess:
     """Implements `serving.engines.protocol.Engine`. All methods belong to the event loop that called `start`."""
 
-    def __init__(self, options: LaunchOptions, restarts: RestartPolicy | None = None) -> None:
+    def __init__(
+        self, options: LaunchOptions, restarts: RestartPolicy | None = None, patience: Patience | None = None
+    ) -> None:
         self._options = options
         self._policy = restarts or RestartPolicy()
+        self._patience = patience or Patience()
         self._max_waiting = ServiceSettings().max_waiting_requests
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -169,6 +173,8 @@ class EngineProcess:
         if not isinstance(event, Started):
             self._child = None
             raise _start_failure(event, await child.end())
+        patience = self._patience.seconds(event.warmup_seconds)
+        child.watch(patience, self._is_awaited, lambda what: self._when_hung(child, what))
         if not await self._reload_adapters(child):
             self._child = None
             raise _start_failure(None, await child.end())
@@ -176,6 +182,17 @@ class EngineProcess:
         process = time.monotonic() - begin - sum(loading.values())
         self._health = EngineHealth(status="ready", phases={"process": process, **loading}, pid=child.pid)
         return child
+
+    def _is_awaited(self) -> bool:
+        """Whether anybody waits for the process; while adapters are loaded again, the restart does."""
+        return bool(self._streams or self._loading) or self._health.status != "ready"
+
+    def _when_hung(self, child: Child, what: str) -> None:
+        """Before its end, which a process that waits for a device may put off."""
+        cause = f"the engine process (pid {child.pid}) {what}"
+        _log.error("%s, with %d requests in flight; its log says where it hangs", cause, len(self._streams))
+        self._health = EngineHealth(status="restarting", reason="EngineRestarting", message=cause, pid=child.pid)
+        self._fail_all(f"{cause}; it is being restarted")
 
     async def _reload_adapters(self, child: Child) -> bool:
         """Give a new process the adapters that the last one had; False when it ends meanwhile."""

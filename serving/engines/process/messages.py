@@ -48,7 +48,12 @@ class UnloadAdapter:
     adapter_id: str
 
 
-Command = Submit | Cancel | LoadAdapter | UnloadAdapter
+@dataclass(frozen=True)
+class Ping:
+    """Asks for a report, whether there is anything to report or not."""
+
+
+Command = Submit | Cancel | LoadAdapter | UnloadAdapter | Ping
 
 
 @dataclass(frozen=True, kw_only=True)

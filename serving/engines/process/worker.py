@@ -19,6 +19,7 @@ from serving.engines.process.messages import (
     Event,
     LaunchOptions,
     LoadAdapter,
+    Ping,
     Started,
     StartFailed,
     StepReport,
@@ -113,6 +114,8 @@ def _apply(engine: TransformersEngine, reader: AdapterReader, commands: list[Com
                 reader.read(adapter)
             case UnloadAdapter(adapter_id):
                 engine.adapters.remove(adapter_id)
+            case Ping():
+                pass  # the report of the step that follows is the answer
     return refused
 
 

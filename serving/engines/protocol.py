@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -159,6 +159,10 @@ class AdapterRefused(Exception):
         super().__init__(f"{reason}: {message}")
 
 
+AdapterLost = Callable[[str, AdapterRefused], None]
+"""Told the id of an adapter that was loaded and is no more, and why."""
+
+
 class Engine(Protocol):
     """Many requests at once over one base model."""
 
@@ -178,6 +182,11 @@ class Engine(Protocol):
 
         Raises AdapterRefused, or EngineUnavailable. An id that is loaded already is not loaded again.
         """
+        ...
+
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        """Have `tell` called, in the event loop, for each adapter that does not stay: its files are gone, or no longer
+        what they were, when they are read again. It may then be loaded again."""
         ...
 
     async def unload_adapter(self, adapter_id: str) -> None:

@@ -30,6 +30,7 @@ from serving.engines.process.silence import Patience
 from serving.engines.process.token_stream import TokenStream
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineOverloaded,
@@ -62,6 +63,7 @@ class EngineProcess:
         self._adapters: dict[str, Adapter] = {}
         """Those that are loaded, or were before the process died."""
         self._loading: dict[str, asyncio.Future[None]] = {}
+        self._tell_lost: AdapterLost = lambda _id, _why: None
         self._serial = itertools.count()
         self._deaths: list[float] = []
         self._restarts = 0
@@ -111,6 +113,9 @@ class EngineProcess:
     async def unload_adapter(self, adapter_id: str) -> None:
         if self._adapters.pop(adapter_id, None) is not None and self._child is not None:
             self._child.send(UnloadAdapter(adapter_id))
+
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        self._tell_lost = tell
 
     def health(self) -> EngineHealth:
         if self._draining and self._health.status == "ready":
@@ -175,12 +180,15 @@ class EngineProcess:
             raise _start_failure(event, await child.end())
         patience = self._patience.seconds(event.warmup_seconds)
         child.watch(patience, self._is_awaited, lambda what: self._when_hung(child, what))
-        if not await self._reload_adapters(child):
+        lost = await self._reload_adapters(child)
+        if lost is None:
             self._child = None
             raise _start_failure(None, await child.end())
         loading = {"load": event.load_seconds, "warmup": event.warmup_seconds}
         process = time.monotonic() - begin - sum(loading.values())
         self._health = EngineHealth(status="ready", phases={"process": process, **loading}, pid=child.pid)
+        for adapter_id, why in lost.items():
+            self._tell_lost(adapter_id, why)
         return child
 
     def _is_awaited(self) -> bool:
@@ -194,19 +202,22 @@ class EngineProcess:
         self._health = EngineHealth(status="restarting", reason="EngineRestarting", message=cause, pid=child.pid)
         self._fail_all(f"{cause}; it is being restarted")
 
-    async def _reload_adapters(self, child: Child) -> bool:
-        """Give a new process the adapters that the last one had; False when it ends meanwhile."""
+    async def _reload_adapters(self, child: Child) -> dict[str, AdapterRefused] | None:
+        """Give a new process the adapters that the last one had; those that it refused, None when it ends meanwhile."""
+        lost: dict[str, AdapterRefused] = {}
         for adapter in list(self._adapters.values()):
             child.send(LoadAdapter(adapter))
             while not isinstance(event := await child.receive(), AdapterLoaded | AdapterNotLoaded):
                 if event is None:
-                    return False
-            if isinstance(event, AdapterNotLoaded):
-                _log.error("requests with %s fail from now on: %s: %s", adapter.id, event.reason, event.message)
-                self._adapters.pop(adapter.id, None)
-            if adapter.id not in self._adapters:  # unloaded meanwhile
-                child.send(UnloadAdapter(adapter.id))
-        return True
+                    return None
+            wanted = adapter.id in self._adapters  # it may have been unloaded meanwhile
+            if isinstance(event, AdapterLoaded):
+                if not wanted:
+                    child.send(UnloadAdapter(adapter.id))
+            elif wanted:
+                del self._adapters[adapter.id]
+                lost[adapter.id] = AdapterRefused(event.reason, event.message)
+        return lost
 
     async def _supervise(self, child: Child) -> None:
         """Hand out what the process sends; when it dies, start the next one, until there were too many deaths."""
@@ -267,8 +278,11 @@ class EngineProcess:
                 if loading := self._loading.pop(adapter_id, None):
                     loading.set_result(None)
             case AdapterNotLoaded(adapter_id, reason, message):
+                refused = AdapterRefused(reason, message)
                 if loading := self._loading.pop(adapter_id, None):
-                    loading.set_exception(AdapterRefused(reason, message))
+                    loading.set_exception(refused)
+                elif self._adapters.pop(adapter_id, None) is not None:
+                    self._tell_lost(adapter_id, refused)
             case _:
                 raise TypeError(f"unexpected from a running engine: {event}")
 

@@ -88,7 +88,7 @@ class AdapterLoaded:
 
 @dataclass(frozen=True)
 class AdapterNotLoaded:
-    """The fields of an AdapterRefused."""
+    """It could not be loaded, or is no more. The fields of an AdapterRefused."""
 
     adapter_id: str
     reason: str

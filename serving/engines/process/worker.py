@@ -52,6 +52,8 @@ def serve(connection: socket.socket, inbox: Inbox, options: LaunchOptions) -> No
         for event in _take_adapters(engine, reader):
             _send(connection, event)
         outcome = engine.step()
+        for adapter_id, why in engine.adapters.take_lost():
+            _send(connection, AdapterNotLoaded(adapter_id, why.reason, why.message))
         report = StepReport(chunks=outcome.chunks, failures=failures | outcome.failures, stats=engine.stats())
         _send(connection, report)
 

@@ -52,6 +52,7 @@ class AdapterStore:
         self._leaving: set[str] = set()
         self._requests: Counter[str] = Counter()
         self._weights: OrderedDict[str, AdapterWeights] = OrderedDict()
+        self._lost: list[tuple[str, AdapterRefused]] = []
         self._rank = 0
         self._targets: frozenset[str] = frozenset()
         self.shapes = {
@@ -116,7 +117,7 @@ class AdapterStore:
         """A slot with the adapter in it, which stays until `release`; None while others use all slots.
 
         The lowest slot without users is taken, since a step computes all slots up to the last in use. Raises
-        RequestFailed if the weights were put out of memory and cannot be read again.
+        RequestFailed if the weights were put out of memory and cannot be read again; then it is lost.
         """
         index = self._index_of(adapter_id)
         if index is None:
@@ -126,6 +127,8 @@ class AdapterStore:
             try:
                 self._put(index, adapter_id)
             except AdapterRefused as refused:
+                self._lost.append((adapter_id, refused))
+                self.remove(adapter_id)
                 raise RequestFailed(f"the adapter {adapter_id} cannot be read again: {refused}") from refused
         slot.users += 1
         return index
@@ -133,6 +136,11 @@ class AdapterStore:
     def release(self, index: int) -> None:
         """Give back what `acquire` gave."""
         self._slots[index].users -= 1
+
+    def take_lost(self) -> list[tuple[str, AdapterRefused]]:
+        """Adapters that new requests no longer find since the last call, because they could not be read again."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def set_rows(self, rows: Iterable[tuple[int | None, float, int]]) -> None:
         """Say what the next forward's rows are: runs of (slot, strength, number of rows), in their order."""

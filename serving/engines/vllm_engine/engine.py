@@ -17,6 +17,7 @@ from pathlib import Path
 from presets.serve_config import ServiceSettings
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineOverloaded,
@@ -150,6 +151,9 @@ class VllmEngine:
             self._adapters.put(loaded)
         if known:
             await self._forget(known)
+
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        """vLLM keeps as many adapters as may be loaded, and reads none again."""
 
     async def unload_adapter(self, adapter_id: str) -> None:
         async with self._adapters_change:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineStats,
@@ -47,6 +48,7 @@ class ScriptedEngine:
         self.refuses_adapters: AdapterRefused | None = None
         self.before_load: Callable[[], object] = lambda: None
         """Waited for in a thread before an adapter is taken."""
+        self.lose: AdapterLost = lambda _id, _why: None
         self.state = EngineHealth(status="ready", phases={"process": 0.5, "load": 1.5, "warmup": 0.25}, pid=4321)
 
     def says(self, *chunks: Sequence[int], finish_reason: FinishReason = "stop", then: Exception | None = None) -> None:
@@ -94,6 +96,9 @@ class ScriptedEngine:
         if self.refuses_adapters is not None:
             raise self.refuses_adapters
         self.adapters[adapter.id] = adapter
+
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        self.lose = tell
 
     async def unload_adapter(self, adapter_id: str) -> None:
         self.adapters.pop(adapter_id, None)

@@ -201,6 +201,10 @@ class Engine(Protocol):
         """How many requests may wait before EngineOverloaded."""
         ...
 
+    def capacity(self) -> int:
+        """Requests at the same time, those that wait included, before EngineOverloaded."""
+        ...
+
     async def drain(self, timeout_seconds: float) -> None:
         """Take no new requests; return when those in flight are done or the time is up."""
         ...

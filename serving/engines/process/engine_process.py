@@ -131,6 +131,9 @@ class EngineProcess:
     def set_max_waiting(self, requests: int) -> None:
         self._max_waiting = requests
 
+    def capacity(self) -> int:
+        return self._options.engine.max_sequences + self._max_waiting
+
     async def drain(self, timeout_seconds: float) -> None:
         self._draining = True
         with contextlib.suppress(TimeoutError):
@@ -151,7 +154,7 @@ class EngineProcess:
         """The child that takes a request now. Raises EngineUnavailable or EngineOverloaded."""
         child = self._ready_child()
         places = self._options.engine.max_sequences
-        if len(self._streams) >= places + self._max_waiting:
+        if len(self._streams) >= self.capacity():
             raise EngineOverloaded(f"{places} requests run and {self._max_waiting} wait already; try again later")
         return child
 

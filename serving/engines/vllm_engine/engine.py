@@ -185,6 +185,9 @@ class VllmEngine:
     def set_max_waiting(self, requests: int) -> None:
         self._max_waiting = requests
 
+    def capacity(self) -> int:
+        return self._options.max_sequences + self._max_waiting
+
     async def drain(self, timeout_seconds: float) -> None:
         self._draining = True
         await self._until_idle(timeout_seconds)
@@ -240,7 +243,7 @@ class VllmEngine:
         if self._draining:
             raise EngineUnavailable(f"the engine is draining: {self.health().message}")
         places = self._options.max_sequences
-        if len(self._in_flight) >= places + self._max_waiting:
+        if len(self._in_flight) >= self.capacity():
             raise EngineOverloaded(f"{places} requests run and {self._max_waiting} wait already; try again later")
         return llm
 

@@ -43,7 +43,7 @@ class ScriptedEngine:
         self.closed_early = 0
         """Requests whose iterator was closed before its last chunk."""
         self.steps_made = 0
-        self.max_waiting = 0
+        self.max_waiting = 256
         self.adapters: dict[str, Adapter] = {}
         self.refuses_adapters: AdapterRefused | None = None
         self.before_load: Callable[[], object] = lambda: None
@@ -119,6 +119,9 @@ class ScriptedEngine:
 
     def set_max_waiting(self, requests: int) -> None:
         self.max_waiting = requests
+
+    def capacity(self) -> int:
+        return 4 + self.max_waiting
 
     async def drain(self, timeout_seconds: float) -> None: ...
 

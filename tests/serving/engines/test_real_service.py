@@ -31,7 +31,7 @@ from serving.engines.process.restarts import RestartPolicy
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
 from serving.text.tokenizer import load_tokenizer
-from tests.serving.engines.test_engine_process import options, until
+from tests.serving.engines.test_engine_process import SEQUENCES, options, until
 from tests.serving.engines.tiny_adapters import make_adapter
 from tests.serving.engines.tiny_models import CONTEXT, FAMILIES, save
 from tests.serving.engines.tiny_tokenizer import save_tokenizer
@@ -190,3 +190,19 @@ async def test_while_it_is_fetched_again_requests_are_told_to_come_back(service:
     assert "could not read it again" in report.message
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "adapter_loading")
     await service.settled("coming", "Ready")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_more_choices_than_there_are_places_are_a_mistake_and_no_overload(service: Service) -> None:
+    service.engine.set_max_waiting(2)
+    try:
+        for asked, param in (({"n": SEQUENCES + 3}, "n"), ({"prompt": [PROMPT] * (SEQUENCES + 3)}, "prompt")):
+            answer = await service.ask(MODEL, **asked)
+            assert answer.status_code == 400, answer.text
+            error = answer.json()["error"]
+            assert (error["param"], error["code"]) == (param, "invalid_value")
+            assert f"at most {SEQUENCES + 2} at once" in error["message"]
+        answer = await service.ask(MODEL, n=SEQUENCES + 2)
+        assert len(answer.json()["choices"]) == SEQUENCES + 2
+    finally:
+        service.engine.set_max_waiting(256)

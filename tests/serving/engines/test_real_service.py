@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,16 @@ from serving.api.status.handler import Status
 from serving.callers.callers import Callers
 from serving.engines.process.engine_process import EngineProcess
 from serving.engines.process.restarts import RestartPolicy
+from serving.engines.protocol import GenerationRequest, RequestFailed
+from serving.grammars import grammar_of, json_of
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
 from serving.text.tokenizer import load_tokenizer
-from tests.serving.engines.test_engine_process import SEQUENCES, options, until
+from tests.serving.engines.driving import request
+from tests.serving.engines.test_engine_process import ENDLESS, SEQUENCES, options, tokens_of, until
 from tests.serving.engines.tiny_adapters import make_adapter
-from tests.serving.engines.tiny_models import CONTEXT, FAMILIES, save
-from tests.serving.engines.tiny_tokenizer import save_tokenizer
+from tests.serving.engines.tiny_models import CONTEXT, FAMILIES, prompt, save
+from tests.serving.engines.tiny_tokenizer import END, save_tokenizer
 
 MODEL = "tiny"
 KEY = "a key of one's own"
@@ -206,3 +210,45 @@ async def test_more_choices_than_there_are_places_are_a_mistake_and_no_overload(
         assert len(answer.json()["choices"]) == SEQUENCES + 2
     finally:
         service.engine.set_max_waiting(256)
+
+
+LARGE = {
+    "anyOf": [
+        {"properties": {f"k{n}": {"const": n}, "x": {"type": "integer", "minimum": n}}, "required": [f"k{n}"]}
+        for n in range(1900)
+    ]
+}
+"""A schema that takes most of a second to compile."""
+
+
+def held(request_id: str, grammar: str) -> GenerationRequest:
+    return replace(request(request_id, prompt(5), 40, stop=frozenset({END})), grammar=grammar)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_others_get_their_tokens_while_a_large_schema_is_compiled(service: Service) -> None:
+    engine = service.engine
+    # the tokenizer of grammars is made for the first one
+    await tokens_of(engine, held("small", await grammar_of('start: "yes" | "no"')))
+    made = 0
+
+    async def count() -> None:
+        nonlocal made
+        async for chunk in engine.generate(request("free", prompt(5), ENDLESS)):
+            made += len(chunk.token_ids)
+
+    large = await grammar_of(f"start: {json_of(LARGE)}")
+    free = asyncio.create_task(count())
+    await until(lambda: made > 0)
+    leaving = asyncio.create_task(tokens_of(engine, held("leaving", large)))
+    before = made
+    async with aclosing(engine.generate(held("held", large))) as chunks:
+        await anext(chunks)
+        meanwhile = made - before
+    assert meanwhile > 20, "the schema was compiled between two steps"
+    leaving.cancel()
+    free.cancel()
+    await until(lambda: engine.stats().running == 0)
+    with pytest.raises(RequestFailed, match="nowhere"):
+        await tokens_of(engine, held("bad", '{"grammars": [{"lark_grammar": "start: nowhere"}]}'))
+    assert engine.stats().waiting == 0

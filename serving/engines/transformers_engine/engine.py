@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from transformers import PreTrainedModel
 
+from presets.serve_config import ADAPTER_COPIES_BYTES
 from serving.engines.protocol import (
     Adapter,
     AdapterRefused,
@@ -20,7 +21,7 @@ from serving.engines.protocol import (
     TokenLogprobs,
 )
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights
-from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
+from serving.engines.transformers_engine.adapters import AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.admission import Admission
 from serving.engines.transformers_engine.attention import AttentionStep, attending
@@ -74,7 +75,7 @@ class TransformersEngine:
         max_sequences: int,
         max_context: int,
         prompt_budget: PromptBudget | None = None,
-        adapter_memory_bytes: int = MEMORY_BYTES,
+        adapter_memory_bytes: int = ADAPTER_COPIES_BYTES,
         model_dir: Path | None = None,
         when_compiled: Callable[[], None] = lambda: None,
     ) -> None:

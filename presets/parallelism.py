@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from presets.adapter_memory import matrices_bytes, vllm_adapters_bytes
 from presets.catalog import Preset
 from presets.engines import EngineName, engine_facts
-from presets.lora import adapter_bytes
 from presets.memory import GIB, MemoryNeed, activations_bytes, dtype_bytes, kv_cache_bytes, weights_bytes
 from presets.node_sizes import GpuModel, NodeSize
 from presets.serve_config import Dtype, LoadQuantization
@@ -115,14 +115,22 @@ def need_of_gpu(load: Load, split: Split) -> MemoryNeed:
     of_first = _part(weights - embeddings, first, layers) + at_one_end
     of_stage = max(of_first, _part(weights - embeddings, largest, layers))
     sequence = kv_cache_bytes(shape, load.context, load.dtype, tensor=split.tensor)
-    adapters = sum(adapter_bytes(shape, preset.lora_targets, rank) for rank in load.adapter_ranks)
     return MemoryNeed(
         weights=-(-of_stage // split.tensor),
         kv_cache=load.sequences * _part(sequence, largest, layers),
-        adapters=_part(adapters, largest, layers),
+        adapters=_part(_adapters(load), largest, layers),
         activations=activations_bytes(shape, load.sequences, load.dtype, tensor=split.tensor),
         runtime=round(engine_facts(load.engine).runtime_gib * GIB),
     )
+
+
+def _adapters(load: Load) -> int:
+    """Bytes that all layers' adapters take on one GPU."""
+    preset, each = load.preset, dtype_bytes(load.dtype)
+    if load.engine == "vllm":
+        return vllm_adapters_bytes(preset.shape, preset.lora_targets, load.adapter_ranks, each)
+    plain = load.quantization is None and preset.quantization is None
+    return matrices_bytes(preset.shape, preset.lora_targets, load.adapter_ranks, load.sequences, each, joined=plain)
 
 
 def room_of_gpu(gpu: GpuModel, engine: EngineName, utilization: float | None = None) -> int:

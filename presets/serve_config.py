@@ -28,9 +28,29 @@ LoadQuantization = Literal["int8", "nf4"]
 
 DEFAULT_RANK = 16
 """Largest rank of an adapter where the config does not say; vLLM's default max_lora_rank is the same."""
-MOST_RANK = 512
-"""vLLM's kernels come for no larger one (MaxLoRARanks in vllm/config/lora.py)."""
+KERNEL_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Those that vLLM's kernels come for: MaxLoRARanks in vllm/config/lora.py."""
+MOST_RANK = KERNEL_RANKS[-1]
 AdapterRank = Annotated[int, Field(ge=1, le=MOST_RANK)]
+
+ADAPTER_RANK_STEP = 8
+"""The transformers engine's places are for a multiple of it, so that adapters of about the same rank do not make it
+build them again."""
+ADAPTER_COPIES_BYTES = 2 * 2**30
+"""What the transformers engine keeps of adapters' weights in the machine's memory, if that is more than one; the least
+recently used beyond it are read again."""
+
+
+def kernel_rank(rank: int) -> int:
+    """The least rank of vLLM's kernels that serves adapters of `rank`. Raises ValueError above the largest.
+
+    >>> kernel_rank(24)
+    32
+    """
+    for served in KERNEL_RANKS:
+        if rank <= served:
+            return served
+    raise ValueError(f"rank is {rank}; vLLM serves adapters up to rank {MOST_RANK}")
 
 
 class ServeConfigModel(BaseModel):

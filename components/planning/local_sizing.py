@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from components.planning.config import InferenceSpec
 from components.planning.local_rules import context_limit
+from presets.adapter_memory import copies_bytes, matrices_bytes
 from presets.catalog import Preset
 from presets.engines import engine_facts
-from presets.lora import adapter_bytes
 from presets.memory import (
     CPU_PROCESSES_BYTES,
     GIB,
@@ -134,10 +134,16 @@ def _need(load: _Load, sequences: int, machine: Machine) -> MemoryNeed:
         weights=weights_bytes(preset, dtype, load.quantization),
         kv_cache=sequences * kv_cache_bytes(shape, load.context, dtype),
         runtime=processes + logits_bytes(shape, sequences),
-        adapters=sum(
-            adapter_bytes(shape, preset.lora_targets, rank, dtype_bytes(dtype)) for rank in load.adapter_ranks
-        ),
+        adapters=_adapters(load, sequences, machine),
     )
+
+
+def _adapters(load: _Load, sequences: int, machine: Machine) -> int:
+    """What the engine computes with, and its copies where these are in the same memory."""
+    shape, targets, each = load.preset.shape, load.preset.lora_targets, dtype_bytes(load.dtype)
+    plain = load.quantization is None and load.preset.quantization is None
+    matrices = matrices_bytes(shape, targets, load.adapter_ranks, sequences, each, joined=plain)
+    return matrices if machine.gpus else matrices + copies_bytes(shape, targets, load.adapter_ranks, each)
 
 
 def _default_sequences(load: _Load, replicas_in_room: int, machine: Machine) -> int:

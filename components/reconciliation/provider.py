@@ -140,8 +140,8 @@ class ServeApplicationProvider(ResourceProvider):
         with _explained():
             begun = datetime.now(UTC)
             fetched = weights.fetch(Path.cwd(), props["weights"], lambda text: say(f"{desired.name}: {text}"))
-            for adapter in wanted_adapters(desired.config):
-                weights.fetch_adapter(Path.cwd(), adapter, fetched.path, lambda text: say(f"{desired.name}: {text}"))
+            adapters = wanted_adapters(desired.config)
+            weights.fetch_adapters(Path.cwd(), adapters, fetched.path, lambda text: say(f"{desired.name}: {text}"))
             seconds = (datetime.now(UTC) - begun).total_seconds()
             with _dashboard(_local_ray(props)) as dashboard:
                 outcome = reconcile(dashboard, desired, props["endpoint"], props["readyTimeoutSeconds"], say)

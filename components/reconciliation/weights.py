@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,41 +35,69 @@ class Fetched:
 
 def fetch(project: Path, source: str, progress: Callable[[str], None]) -> Fetched:
     """Have a source's checked weights on this machine: fetched, converted and cached if need be."""
-    return _fetched(project, ["serving.weights", source], source, progress)
+    done = _done(project, ["serving.weights", source], [], progress)
+    if done.failure or not done.fetched:
+        raise done.why(source)
+    return done.fetched[0]
 
 
-def fetch_adapter(project: Path, adapter: AdapterSettings, model: Path, progress: Callable[[str], None]) -> Fetched:
-    """Have an adapter on this machine, checked against the config of the model in a directory."""
-    arguments = ["serving.adapters", adapter.source, "--model", str(model), "--rank", str(adapter.rank)]
-    try:
-        return _fetched(project, arguments, adapter.source, progress)
-    except WeightsFailed as failed:
-        raise WeightsFailed(failed.reason, f"adapter {adapter.name}: {failed}") from failed
+def fetch_adapters(
+    project: Path, adapters: Sequence[AdapterSettings], model: Path, progress: Callable[[str], None]
+) -> None:
+    """Have adapters on this machine, checked against the config of the model in a directory. One process for all: to
+    start one takes longer than to look whether an adapter is there already."""
+    if not adapters:
+        return
+    listed = [json.dumps({"source": adapter.source, "rank": adapter.rank}) for adapter in adapters]
+    done = _done(project, ["serving.adapters", "--model", str(model)], listed, progress)
+    if len(done.fetched) < len(adapters):
+        at_fault = adapters[len(done.fetched)]
+        why = done.why(at_fault.source)
+        raise WeightsFailed(why.reason, f"adapter {at_fault.name}: {why}")
 
 
-def _fetched(project: Path, arguments: list[str], source: str, progress: Callable[[str], None]) -> Fetched:
+@dataclass(frozen=True)
+class _Done:
+    """What a process has done before it ended."""
+
+    fetched: list[Fetched]
+    failure: WeightsFailed | None
+    """Its own reason to end early."""
+    end: str
+    """How it ended, for where it gave no reason."""
+
+    def why(self, source: str) -> WeightsFailed:
+        """Of a source that it has not done."""
+        return self.failure or WeightsFailed("WeightsFailed", f"fetching {source} ended with {self.end}")
+
+
+def _done(project: Path, arguments: list[str], listed: list[str], progress: Callable[[str], None]) -> _Done:
+    """Run a module of the serving environment; `listed`: the lines that it reads."""
     command = [str(serving_environment.program(project, "python")), "-m", *arguments]
-    last: dict[str, str] = {}
+    fetched: list[Fetched] = []
+    failure: WeightsFailed | None = None
     with (
-        # A file and not a pipe: whoever reads only one of two pipes can wait for ever.
+        # Files and not pipes: whoever reads or writes only one of several pipes can wait for ever.
+        tempfile.TemporaryFile("w+") as stdin,
         tempfile.TemporaryFile("w+", errors="replace") as stderr,
-        subprocess.Popen(
-            command, cwd=project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
-        ) as process,
     ):
-        for line in process.stdout or ():
-            last = _event(line) or last
-            if last.get("event") == "progress":
-                progress(last["message"])
-        process.wait()
+        stdin.write("".join(f"{line}\n" for line in listed))
+        stdin.seek(0)
+        with subprocess.Popen(
+            command, cwd=project, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process:
+            for event in filter(None, map(_event, process.stdout or ())):
+                match event["event"]:
+                    case "progress":
+                        progress(event["message"])
+                    case "done":
+                        fetched.append(Fetched(Path(event["path"]), event["digest"]))
+                    case "error":
+                        failure = WeightsFailed(event["reason"], event["message"])
         stderr.seek(0)
         complaint = stderr.read().strip()
-    if last.get("event") == "done":
-        return Fetched(Path(last["path"]), last["digest"])
-    if last.get("event") == "error":
-        raise WeightsFailed(last["reason"], last["message"])
     words = complaint.splitlines()[-1] if complaint else "it said nothing"
-    raise WeightsFailed("WeightsFailed", f"fetching {source} ended with exit {process.returncode}: {words}")
+    return _Done(fetched, failure, f"exit {process.returncode}: {words}")
 
 
 def _event(line: str) -> dict[str, str] | None:

@@ -15,6 +15,9 @@ class LoadedAdapters:
         self._engine = engine
         self._users: Counter[str] = Counter()
         self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._one = asyncio.Lock()
+        """Versions that are replaced together are loaded one by one: there is room for one beside the others
+        (presets.adapter_memory)."""
 
     async def load(self, adapter: Adapter) -> None:
         """Raises AdapterRefused and EngineUnavailable; then it counts as given up."""
@@ -23,7 +26,8 @@ class LoadedAdapters:
             while (leaving := self._leaving.get(adapter.id)) is not None:
                 # Back to a version that is just being forgotten: the engine would take it for one that it has.
                 await asyncio.wait([leaving])
-            await self._engine.load_adapter(adapter)
+            async with self._one:
+                await self._engine.load_adapter(adapter)
         except BaseException:
             self.give_up(adapter.id)
             raise

@@ -35,6 +35,7 @@ class AdapterRegistry:
         self._leaving: set[Slot] = set()
         self._generation = adapters_generation(())
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="adapters")
+        engine.when_adapter_is_lost(self._lose)
 
     def apply(self, wanted: Sequence[AdapterSettings]) -> None:
         """Begin to bring the adapters to the stack's list; returns at once. To be called in the event loop."""
@@ -113,6 +114,10 @@ class AdapterRegistry:
             slot.by_request = by_request
             slot.want(settings)
         return slot
+
+    def _lose(self, version: str, why: AdapterRefused) -> None:
+        for slot in self._slots.values():
+            slot.lose(version, why)
 
     def _remove(self, slot: Slot) -> None:
         del self._slots[slot.settings.name]

@@ -21,6 +21,8 @@ _log = logging.getLogger("ray.serve")
 _FIRST_RETRY_SECONDS = 5.0
 _LAST_RETRY_SECONDS = 300.0
 """A registry that was away comes back, and a source is corrected, without anybody telling the replica."""
+_PASSING = frozenset({"AdapterUnreadable", "OutOfMemory"})
+"""Why an engine may refuse a content that it takes another time; anything else is the content's own fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,17 @@ class Slot:
         if settings != self.settings or self.state == "Failed":
             self.settings = settings
             self.state, self.reason, self.message = "Loading", "", ""
+        self._changed.set()
+
+    def lose(self, version: str, why: AdapterRefused) -> None:
+        """The engine has this version no more. It is brought again at once, and in vain as long as the reason lasts."""
+        if version != self.version:
+            return
+        self._loaded.give_up(version)
+        self.version, self.ready_since = None, 0
+        self.state, self.reason = "Loading", why.reason
+        self.message = f"the engine could not read it again: {why.message}"
+        _log.warning("adapter %s is lost: %s", self.settings.name, why)
         self._changed.set()
 
     def settled(self) -> asyncio.Future[AdapterSettings]:
@@ -154,7 +167,8 @@ class Slot:
         try:
             await self._loaded.load(adapter)
         except AdapterRefused as error:
-            self._refused[adapter.id] = error
+            if error.reason not in _PASSING:
+                self._refused[adapter.id] = error
             raise
         before, self.version = self.version, adapter.id
         self.ready_since = int(time.time())

@@ -136,6 +136,17 @@ class Generation:
             self.check_tokens(others, param="stop_token_ids")
         return frozenset(others or ()) | (frozenset() if ignore_eos else self.tokenizer.stop_token_ids)
 
+    def check_choices(self, choices: int, *, param: str = "n") -> None:
+        """Raises InvalidRequest for more than the service ever takes at once: to send it again would not help."""
+        most = self.generator.capacity()
+        if choices > most:
+            raise InvalidRequest(
+                f"The request has {choices} answers, each of which takes a place, and this service has {most} places, "
+                f"those of waiting requests included. Please ask for at most {most} at once.",
+                param=param,
+                code="invalid_value",
+            )
+
     def min_tokens(self, asked: int | None, limit: int) -> int:
         """Tokens to generate at least; `limit` at most. Raises InvalidRequest where that is fewer."""
         if (asked or 0) > limit:

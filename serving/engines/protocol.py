@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -159,6 +159,10 @@ class AdapterRefused(Exception):
         super().__init__(f"{reason}: {message}")
 
 
+AdapterLost = Callable[[str, AdapterRefused], None]
+"""Told the id of an adapter that was loaded and is no more, and why."""
+
+
 class Engine(Protocol):
     """Many requests at once over one base model."""
 
@@ -180,6 +184,11 @@ class Engine(Protocol):
         """
         ...
 
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        """Have `tell` called, in the event loop, for each adapter that does not stay: its files are gone, or no longer
+        what they were, when they are read again. It may then be loaded again."""
+        ...
+
     async def unload_adapter(self, adapter_id: str) -> None:
         """Forget an adapter once the requests that use it have ended; new ones with it fail. Unknown ids are gone."""
         ...
@@ -190,6 +199,10 @@ class Engine(Protocol):
 
     def set_max_waiting(self, requests: int) -> None:
         """How many requests may wait before EngineOverloaded."""
+        ...
+
+    def capacity(self) -> int:
+        """Requests at the same time, those that wait included, before EngineOverloaded."""
         ...
 
     async def drain(self, timeout_seconds: float) -> None:

@@ -73,6 +73,10 @@ class TextGenerator:
         self._tokenizer = tokenizer
         self._metrics = metrics
 
+    def capacity(self) -> int:
+        """Texts at the same time, those that wait included."""
+        return self._engine.capacity()
+
     async def generate(self, request: TextRequest) -> AsyncGenerator[TextChunk]:
         """Text as it is made, at least one chunk; raises what `Engine.generate` raises, and CallRefused."""
         record = self._metrics.generation(request.model, len(request.prompt_token_ids))

@@ -8,6 +8,7 @@ import pytest
 
 from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config
+from presets.adapter_memory import copies_bytes, matrices_bytes
 from presets.catalog import find_preset
 from presets.lora import adapter_bytes
 from presets.serve_config import AdapterSettings, adapters_generation
@@ -60,8 +61,9 @@ def test_memory_is_counted_by_rank() -> None:
     plain = chat().memory
     adapted = chat("{source: {name: a, uri: 'hf:o/a'}}", "{source: {name: b, uri: 'hf:o/b'}, rank: 64}").memory
     preset = find_preset("smollm2-135m-instruct")
-    needed = sum(adapter_bytes(preset.shape, preset.lora_targets, rank) for rank in (16, 64))
-    assert needed > 0
+    shape, targets, ranks = preset.shape, preset.lora_targets, (16, 64)
+    needed = matrices_bytes(shape, targets, ranks, 32, 2) + copies_bytes(shape, targets, ranks, 2)
+    assert needed > sum(adapter_bytes(shape, targets, rank) for rank in ranks)
     assert adapted.adapters == needed
     assert adapted.total == plain.total + needed
 

@@ -45,7 +45,9 @@ class AdapterAdmin:
         known = self.registry.find(name)
         if known is not None and not known.by_request:
             raise _of_the_config(name)
-        if known is not None and not request.load_inplace:
+        # One that the engine has lost is there by name only: nothing would be replaced.
+        taken = known is not None and (known.version is not None or known.loads > 0)
+        if taken and not request.load_inplace:
             raise InvalidRequest(
                 f"The adapter '{name}' is loaded already; send load_inplace: true to put this one in its place.",
                 param="lora_name",

@@ -87,6 +87,7 @@ class ChatCompletions:
         """One request for each choice, and what they have in common."""
         generation = self._generation
         model = generation.models.choose(request.model, request.adapter_strength)
+        generation.check_choices(request.n or 1)
         dialogue = await open_dialogue(request, generation)
         token_ids = dialogue.prompt_token_ids
         asked = request.max_completion_tokens or request.max_tokens

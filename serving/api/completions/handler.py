@@ -93,6 +93,7 @@ class Completions:
                 param="n",
                 code="invalid_value",
             )
+        generation.check_choices(len(prompts) * (request.n or 1), param="n" if (request.n or 1) > 1 else "prompt")
         for prompt in prompts:
             token_ids = await self._tokens(prompt)
             limit = generation.completion_limit(

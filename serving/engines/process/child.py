@@ -8,14 +8,24 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from serving.engines.process.messages import Command, Event, LaunchOptions, encode, read_event
+from serving.engines.process.messages import Command, Event, LaunchOptions, Ping, encode, read_event
+from serving.engines.process.silence import Silence, Verdict
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[3]
 """The folder that holds the `serving` and `presets` packages."""
 
 _EXIT_SECONDS = 5.0
+
+_TRACE_SECONDS = 1.0
+"""In which a process that hangs can write into its log where it is."""
+
+_starter = ThreadPoolExecutor(1, "engine-starter")
+"""The thread that starts processes, which ends when this process does and not before: the kernel kills an engine when
+the thread that has started it ends, and an event loop may run in a thread that ends sooner."""
 
 _SPINS = "2000"
 """How often an OpenMP thread looks for work before it sleeps.
@@ -35,20 +45,18 @@ class Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._heard = 0
+        """Events that have come."""
+        self._watcher: asyncio.Task[None] | None = None
+        self._killed_because = ""
 
     @classmethod
     async def spawn(cls, options: LaunchOptions) -> Child:
         """Start a process that loads the model; its first event says how that went. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(
-                # the module's name stands on the command line for whoever looks for the process
-                [sys.executable, "-m", "serving.engines.process", options.model_dump_json(), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # what the engine has to say is in its log, on stderr
-                pass_fds=(theirs.fileno(),),
-                env=_environment(options),
-            )
+            # waited for here, since it takes no longer than in this thread
+            process = _starter.submit(_start, options, theirs.fileno()).result()
         reader, writer = await asyncio.open_connection(sock=ours)
         return cls(process, reader, writer)
 
@@ -63,13 +71,24 @@ class Child:
 
     async def receive(self) -> Event | None:
         """The next event; None when the process has ended or is about to."""
-        return await read_event(self._reader)
+        event = await read_event(self._reader)
+        self._heard += 1
+        return event
+
+    def watch(self, limit_seconds: float, is_busy: Callable[[], bool], when_hung: Callable[[str], None]) -> None:
+        """From now on kill the process if it says nothing for `limit_seconds` while it is busy.
+
+        when_hung: told before that, in a few words, what the process did; `end` says the same.
+        """
+        self._watcher = asyncio.create_task(self._watch(limit_seconds, is_busy, when_hung), name="engine-watcher")
 
     async def end(self) -> str:
         """Make sure that the process is gone, and say in a few words how it ended.
 
         Closing the socket is the request to exit; a process that does not is killed.
         """
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._writer.close()
         loop = asyncio.get_running_loop()
         try:
@@ -77,10 +96,27 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = await loop.run_in_executor(None, self._process.wait)
-        return describe_exit(code)
+        return self._killed_because or describe_exit(code)
 
     def kill(self) -> None:
         """For when there is no time to wait."""
+        self._process.kill()
+
+    async def _watch(self, limit_seconds: float, is_busy: Callable[[], bool], when_hung: Callable[[str], None]) -> None:
+        silence = Silence(limit_seconds)
+        while True:
+            await asyncio.sleep(silence.tick_seconds)
+            match silence.tick(heard=self._heard, busy=is_busy()):
+                case Verdict.ASK:
+                    self.send(Ping())
+                case Verdict.HANGS:
+                    break
+                case Verdict.FINE:
+                    pass
+        self._killed_because = f"has said nothing for {limit_seconds:.0f} s while it had work, and was killed"
+        when_hung(self._killed_because)
+        self._process.send_signal(signal.SIGUSR1)
+        await asyncio.sleep(_TRACE_SECONDS)
         self._process.kill()
 
 
@@ -98,6 +134,18 @@ def describe_exit(code: int) -> str:
         name = f"signal {-code}"
     hint = " (by a person, or by the kernel for want of memory)" if -code == signal.SIGKILL else ""
     return f"was ended by {name}{hint}"
+
+
+def _start(options: LaunchOptions, their_socket: int) -> subprocess.Popen[bytes]:
+    arguments = [options.model_dump_json(), str(their_socket), str(os.getpid())]
+    return subprocess.Popen(
+        # the module's name stands on the command line for whoever looks for the process
+        [sys.executable, "-m", "serving.engines.process", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # what the engine has to say is in its log, on stderr
+        pass_fds=(their_socket,),
+        env=_environment(options),
+    )
 
 
 def _environment(options: LaunchOptions) -> dict[str, str]:

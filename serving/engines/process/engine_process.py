@@ -26,9 +26,11 @@ from serving.engines.process.messages import (
     UnloadAdapter,
 )
 from serving.engines.process.restarts import RestartPolicy
+from serving.engines.process.silence import Patience
 from serving.engines.process.token_stream import TokenStream
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineOverloaded,
@@ -46,9 +48,12 @@ _log = logging.getLogger(__name__)
 class EngineProcess:
     """Implements `serving.engines.protocol.Engine`. All methods belong to the event loop that called `start`."""
 
-    def __init__(self, options: LaunchOptions, restarts: RestartPolicy | None = None) -> None:
+    def __init__(
+        self, options: LaunchOptions, restarts: RestartPolicy | None = None, patience: Patience | None = None
+    ) -> None:
         self._options = options
         self._policy = restarts or RestartPolicy()
+        self._patience = patience or Patience()
         self._max_waiting = ServiceSettings().max_waiting_requests
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -58,6 +63,7 @@ class EngineProcess:
         self._adapters: dict[str, Adapter] = {}
         """Those that are loaded, or were before the process died."""
         self._loading: dict[str, asyncio.Future[None]] = {}
+        self._tell_lost: AdapterLost = lambda _id, _why: None
         self._serial = itertools.count()
         self._deaths: list[float] = []
         self._restarts = 0
@@ -108,6 +114,9 @@ class EngineProcess:
         if self._adapters.pop(adapter_id, None) is not None and self._child is not None:
             self._child.send(UnloadAdapter(adapter_id))
 
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        self._tell_lost = tell
+
     def health(self) -> EngineHealth:
         if self._draining and self._health.status == "ready":
             message = f"no new requests; {len(self._streams)} are being finished"
@@ -121,6 +130,9 @@ class EngineProcess:
 
     def set_max_waiting(self, requests: int) -> None:
         self._max_waiting = requests
+
+    def capacity(self) -> int:
+        return self._options.engine.max_sequences + self._max_waiting
 
     async def drain(self, timeout_seconds: float) -> None:
         self._draining = True
@@ -142,7 +154,7 @@ class EngineProcess:
         """The child that takes a request now. Raises EngineUnavailable or EngineOverloaded."""
         child = self._ready_child()
         places = self._options.engine.max_sequences
-        if len(self._streams) >= places + self._max_waiting:
+        if len(self._streams) >= self.capacity():
             raise EngineOverloaded(f"{places} requests run and {self._max_waiting} wait already; try again later")
         return child
 
@@ -169,27 +181,46 @@ class EngineProcess:
         if not isinstance(event, Started):
             self._child = None
             raise _start_failure(event, await child.end())
-        if not await self._reload_adapters(child):
+        patience = self._patience.seconds(event.warmup_seconds)
+        child.watch(patience, self._is_awaited, lambda what: self._when_hung(child, what))
+        lost = await self._reload_adapters(child)
+        if lost is None:
             self._child = None
             raise _start_failure(None, await child.end())
         loading = {"load": event.load_seconds, "warmup": event.warmup_seconds}
         process = time.monotonic() - begin - sum(loading.values())
         self._health = EngineHealth(status="ready", phases={"process": process, **loading}, pid=child.pid)
+        for adapter_id, why in lost.items():
+            self._tell_lost(adapter_id, why)
         return child
 
-    async def _reload_adapters(self, child: Child) -> bool:
-        """Give a new process the adapters that the last one had; False when it ends meanwhile."""
+    def _is_awaited(self) -> bool:
+        """Whether anybody waits for the process; while adapters are loaded again, the restart does."""
+        return bool(self._streams or self._loading) or self._health.status != "ready"
+
+    def _when_hung(self, child: Child, what: str) -> None:
+        """Before its end, which a process that waits for a device may put off."""
+        cause = f"the engine process (pid {child.pid}) {what}"
+        _log.error("%s, with %d requests in flight; its log says where it hangs", cause, len(self._streams))
+        self._health = EngineHealth(status="restarting", reason="EngineRestarting", message=cause, pid=child.pid)
+        self._fail_all(f"{cause}; it is being restarted")
+
+    async def _reload_adapters(self, child: Child) -> dict[str, AdapterRefused] | None:
+        """Give a new process the adapters that the last one had; those that it refused, None when it ends meanwhile."""
+        lost: dict[str, AdapterRefused] = {}
         for adapter in list(self._adapters.values()):
             child.send(LoadAdapter(adapter))
             while not isinstance(event := await child.receive(), AdapterLoaded | AdapterNotLoaded):
                 if event is None:
-                    return False
-            if isinstance(event, AdapterNotLoaded):
-                _log.error("requests with %s fail from now on: %s: %s", adapter.id, event.reason, event.message)
-                self._adapters.pop(adapter.id, None)
-            if adapter.id not in self._adapters:  # unloaded meanwhile
-                child.send(UnloadAdapter(adapter.id))
-        return True
+                    return None
+            wanted = adapter.id in self._adapters  # it may have been unloaded meanwhile
+            if isinstance(event, AdapterLoaded):
+                if not wanted:
+                    child.send(UnloadAdapter(adapter.id))
+            elif wanted:
+                del self._adapters[adapter.id]
+                lost[adapter.id] = AdapterRefused(event.reason, event.message)
+        return lost
 
     async def _supervise(self, child: Child) -> None:
         """Hand out what the process sends; when it dies, start the next one, until there were too many deaths."""
@@ -250,8 +281,11 @@ class EngineProcess:
                 if loading := self._loading.pop(adapter_id, None):
                     loading.set_result(None)
             case AdapterNotLoaded(adapter_id, reason, message):
+                refused = AdapterRefused(reason, message)
                 if loading := self._loading.pop(adapter_id, None):
-                    loading.set_exception(AdapterRefused(reason, message))
+                    loading.set_exception(refused)
+                elif self._adapters.pop(adapter_id, None) is not None:
+                    self._tell_lost(adapter_id, refused)
             case _:
                 raise TypeError(f"unexpected from a running engine: {event}")
 

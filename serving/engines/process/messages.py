@@ -48,7 +48,12 @@ class UnloadAdapter:
     adapter_id: str
 
 
-Command = Submit | Cancel | LoadAdapter | UnloadAdapter
+@dataclass(frozen=True)
+class Ping:
+    """Asks for a report, whether there is anything to report or not."""
+
+
+Command = Submit | Cancel | LoadAdapter | UnloadAdapter | Ping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,7 @@ class AdapterLoaded:
 
 @dataclass(frozen=True)
 class AdapterNotLoaded:
-    """The fields of an AdapterRefused."""
+    """It could not be loaded, or is no more. The fields of an AdapterRefused."""
 
     adapter_id: str
     reason: str

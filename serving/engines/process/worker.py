@@ -19,6 +19,7 @@ from serving.engines.process.messages import (
     Event,
     LaunchOptions,
     LoadAdapter,
+    Ping,
     Started,
     StartFailed,
     StepReport,
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 def serve(connection: socket.socket, inbox: Inbox, options: LaunchOptions) -> None:
     """Load the model, say how that went, and answer commands for as long as there is a parent."""
     try:
-        engine, started = _start(options)
+        engine, started = _start(options, inbox)
     except StartupFailure as failure:
         _log.error("%s", failure)
         _send(connection, StartFailed(failure.reason, failure.message))
@@ -47,15 +48,17 @@ def serve(connection: socket.socket, inbox: Inbox, options: LaunchOptions) -> No
     _send(connection, started)
     reader = AdapterReader(engine.adapters, when_done=inbox.wake)
     while True:
-        failures = _apply(engine, reader, inbox.collect(wait=not engine.has_work))
+        failures = _apply(engine, reader, inbox.collect(wait=not engine.can_step))
         for event in _take_adapters(engine, reader):
             _send(connection, event)
         outcome = engine.step()
+        for adapter_id, why in engine.adapters.take_lost():
+            _send(connection, AdapterNotLoaded(adapter_id, why.reason, why.message))
         report = StepReport(chunks=outcome.chunks, failures=failures | outcome.failures, stats=engine.stats())
         _send(connection, report)
 
 
-def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
+def _start(options: LaunchOptions, inbox: Inbox) -> tuple[TransformersEngine, Started]:
     args = options.engine
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -73,7 +76,11 @@ def _start(options: LaunchOptions) -> tuple[TransformersEngine, Started]:
     )
     loaded = time.monotonic()
     engine = TransformersEngine(
-        model, max_sequences=args.max_sequences, max_context=args.max_context, model_dir=options.model_dir
+        model,
+        max_sequences=args.max_sequences,
+        max_context=args.max_context,
+        model_dir=options.model_dir,
+        when_compiled=inbox.wake,
     )
     warm_up(engine)
     engine.record_steps()
@@ -114,6 +121,8 @@ def _apply(engine: TransformersEngine, reader: AdapterReader, commands: list[Com
                 reader.read(adapter)
             case UnloadAdapter(adapter_id):
                 engine.adapters.remove(adapter_id)
+            case Ping():
+                pass  # the report of the step that follows is the answer
     return refused
 
 

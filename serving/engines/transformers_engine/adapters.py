@@ -9,17 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
+from presets.serve_config import ADAPTER_COPIES_BYTES, ADAPTER_RANK_STEP
 from serving.engines.protocol import Adapter, AdapterRefused, RequestFailed
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights, LayerShape, read_adapter
 from serving.engines.transformers_engine.joined_linears import JoinedLinear
 from serving.engines.transformers_engine.lora import LoraStack, Run, StepRows
 
 _log = logging.getLogger(__name__)
-
-MEMORY_BYTES = 2 * 2**30
-"""What is kept of adapters' weights in the host's memory; the least recently used beyond it are read again."""
-
-_RANK_STEP = 8
 
 
 @dataclass
@@ -39,7 +35,7 @@ class AdapterStore:
         max_slots: int,
         dtype: torch.dtype,
         device: torch.device,
-        memory_bytes: int = MEMORY_BYTES,
+        memory_bytes: int = ADAPTER_COPIES_BYTES,
     ) -> None:
         self._layers = [layer for layer in layers if layer.rows is rows]
         self._rows = rows
@@ -53,6 +49,7 @@ class AdapterStore:
         self._leaving: set[str] = set()
         self._requests: Counter[str] = Counter()
         self._weights: OrderedDict[str, AdapterWeights] = OrderedDict()
+        self._lost: list[tuple[str, AdapterRefused]] = []
         self._rank = 0
         self._targets: frozenset[str] = frozenset()
         self.shapes = {
@@ -71,15 +68,13 @@ class AdapterStore:
 
     def add(self, adapter: Adapter, weights: AdapterWeights) -> None:
         """Know an adapter, whose weights have been read, from now on."""
-        rank = max(self._rank, -(-weights.rank // _RANK_STEP) * _RANK_STEP)
+        rank = max(self._rank, -(-weights.rank // ADAPTER_RANK_STEP) * ADAPTER_RANK_STEP)
         targets = self._targets | set(weights.layers)
-        slots = max(len(self._slots), min(self._max_slots, 2 ** len(self._known).bit_length()))
+        staying = self._known.keys() - self._leaving - {adapter.id}
+        # no more than planned for (presets.adapter_memory), so not twice as many whenever they do not suffice
+        slots = max(len(self._slots), min(self._max_slots, len(staying) + 1))
         if (rank, targets, slots) != (self._rank, self._targets, len(self._slots)):
-            # may find no memory, so nothing has changed until it is there
-            stacks = self._empty_stacks(rank, targets, slots)
-            self._rank, self._targets = rank, targets
-            self._slots += [_Slot() for _ in range(slots - len(self._slots))]
-            self._use(stacks)
+            self._rebuild(rank, targets, slots)
         self._known[adapter.id] = adapter
         self._leaving.discard(adapter.id)
         self._keep(adapter.id, weights)
@@ -117,7 +112,7 @@ class AdapterStore:
         """A slot with the adapter in it, which stays until `release`; None while others use all slots.
 
         The lowest slot without users is taken, since a step computes all slots up to the last in use. Raises
-        RequestFailed if the weights were put out of memory and cannot be read again.
+        RequestFailed if the weights were put out of memory and cannot be read again; then it is lost.
         """
         index = self._index_of(adapter_id)
         if index is None:
@@ -127,6 +122,8 @@ class AdapterStore:
             try:
                 self._put(index, adapter_id)
             except AdapterRefused as refused:
+                self._lost.append((adapter_id, refused))
+                self.remove(adapter_id)
                 raise RequestFailed(f"the adapter {adapter_id} cannot be read again: {refused}") from refused
         slot.users += 1
         return index
@@ -134,6 +131,11 @@ class AdapterStore:
     def release(self, index: int) -> None:
         """Give back what `acquire` gave."""
         self._slots[index].users -= 1
+
+    def take_lost(self) -> list[tuple[str, AdapterRefused]]:
+        """Adapters that new requests no longer find since the last call, because they could not be read again."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def set_rows(self, runs: Iterable[Run]) -> None:
         """Say what the next forward's rows are, in their order."""
@@ -170,31 +172,37 @@ class AdapterStore:
         while len(self._weights) > 1 and sum(each.size_bytes for each in self._weights.values()) > self._memory_bytes:
             self._weights.popitem(last=False)
 
-    def _empty_stacks(self, rank: int, targets: frozenset[str], slots: int) -> list[LoraStack | None]:
-        """Empty matrices for each layer; None for one that no adapter changes."""
-        stacks: list[LoraStack | None] = []
-        for layer in self._layers:
-            members = [member for member, name in enumerate(layer.names) if name in targets]
-            stacks.append(
-                LoraStack(
-                    members,
-                    layer.sizes,
-                    layer.in_features,
-                    slots=slots,
-                    rank=rank,
-                    dtype=self._dtype,
-                    device=self._device,
-                )
-                if members
-                else None
-            )
-        return stacks
+    def _rebuild(self, rank: int, targets: frozenset[str], slots: int) -> None:
+        """Make other matrices, one layer after another, so that never two of all are there.
 
-    def _use(self, stacks: Sequence[LoraStack | None]) -> None:
-        """Compute with other matrices from now on; what running requests use is put in again."""
-        self._stacks = list(stacks)
-        for layer, stack in zip(self._layers, stacks, strict=True):
-            layer.use(stack)
+        Where memory does not suffice, layers that have larger ones already keep them, and nothing else has changed.
+        """
+        try:
+            for index, layer in enumerate(self._layers):
+                self._stacks[index] = self._stack(layer, rank, targets, slots)
+                layer.use(self._stacks[index])
+            self._rank, self._targets = rank, targets
+            self._slots += [_Slot() for _ in range(slots - len(self._slots))]
+        finally:
+            self._fill_again()
+
+    def _stack(self, layer: JoinedLinear, rank: int, targets: frozenset[str], slots: int) -> LoraStack | None:
+        """Empty matrices for a layer; None for one that no adapter changes."""
+        members = [member for member, name in enumerate(layer.names) if name in targets]
+        if not members or not slots:
+            return None
+        return LoraStack(
+            members,
+            layer.sizes,
+            layer.in_features,
+            slots=slots,
+            rank=rank,
+            dtype=self._dtype,
+            device=self._device,
+        )
+
+    def _fill_again(self) -> None:
+        """Put in what running requests use; the others are put in when they are asked for."""
         for index, slot in enumerate(self._slots):
             adapter_id, slot.adapter_id = slot.adapter_id, ""
             if slot.users:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+
+from llguidance import LLMatcher
 
 from serving.engines.protocol import AdapterUse, GenerationRequest, RequestFailed
 from serving.engines.transformers_engine.adapters import AdapterStore
-from serving.engines.transformers_engine.constraints import Constraint, Constraints
+from serving.engines.transformers_engine.constraints import MOST_KEPT, Constraint, Constraints
+from serving.engines.transformers_engine.grammar_queue import GrammarQueue
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.schedule import Sequence
 from serving.engines.transformers_engine.slots import Contents, SlotPool
@@ -24,44 +28,58 @@ class Admission:
         constraints: Constraints | None,
         *,
         vocabulary: int,
+        when_compiled: Callable[[], None] = lambda: None,
     ) -> None:
-        """constraints: None if no request may have a grammar."""
+        """constraints: None if no request may have a grammar. when_compiled: called from another thread whenever a
+        grammar has been, so that `admit` may have somebody to admit."""
         self.running: dict[str, Sequence] = {}
         self.reused_tokens = 0
         """Prompt tokens, since the start, that the cache still held."""
         self._cache = cache
         self._adapters = adapters
         self._constraints = constraints
+        self._grammars = GrammarQueue(constraints, when_compiled) if constraints is not None else None
+        self._compiled: dict[str, LLMatcher] = {}
+        """Grammars of requests that wait for a slot, by the request's id."""
         self._vocabulary = vocabulary
         self._slots = SlotPool(cache.slots)
         self._waiting = WaitingRequests()
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + (len(self._grammars) if self._grammars is not None else 0)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `admit` or a step may do something now; False also while all that there is waits for its grammar."""
+        return bool(self.running or self._waiting or (self._grammars is not None and self._grammars.has_news))
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request. Raises RequestFailed for one that no step could answer."""
         self._require_answerable(request)
         if request.adapter is not None:
             self._adapters.enter(request.adapter.id)
-        self._waiting.add(request)
+        if request.grammar is None or self._grammars is None:
+            self._waiting.add(request)
+        else:
+            self._grammars.add(request)
 
     def admit(self) -> dict[str, str]:
         """Let run what there is room for; why others cannot, by request id."""
         failures: dict[str, str] = {}
+        self._queue_compiled(failures)
         while self._waiting and len(self._slots):
             request = self._waiting.peek()
             try:
-                constraint = self._constraint(request)
                 adapter_slot = self._adapters.acquire(request.adapter.id) if request.adapter else None
             except RequestFailed as failure:
                 failures[request.id] = str(failure)
-                self._leave(self._waiting.next())
+                self._forget_waiting(self._waiting.next())
                 continue
             if request.adapter and adapter_slot is None:
                 break
-            self.running[request.id] = self._sequence(self._waiting.next(), adapter_slot, constraint)
+            self.running[request.id] = self._sequence(self._waiting.next(), adapter_slot, self._constraint(request))
+            self._queue_compiled(failures)
         return failures
 
     def cancel(self, request_id: str) -> None:
@@ -69,6 +87,8 @@ class Admission:
         if request_id in self.running:
             self.release(self.running[request_id])
         elif request := self._waiting.remove(request_id):
+            self._forget_waiting(request)
+        elif self._grammars is not None and (request := self._grammars.remove(request_id)):
             self._leave(request)
 
     def release(self, sequence: Sequence) -> None:
@@ -98,10 +118,23 @@ class Admission:
         if request.grammar is not None and self._constraints is None:
             raise RequestFailed("this engine has no tokenizer, so it holds no completion to a grammar")
 
+    def _queue_compiled(self, failures: dict[str, str]) -> None:
+        """Let those wait for a slot whose grammars are there, as many as compiled grammars may be held."""
+        while self._grammars is not None and len(self._compiled) < MOST_KEPT:
+            if (compiled := self._grammars.next()) is None:
+                return
+            if compiled.matcher is None:
+                failures[compiled.request.id] = compiled.failure
+                self._leave(compiled.request)
+            else:
+                self._compiled[compiled.request.id] = compiled.matcher
+                self._waiting.add(compiled.request)
+
     def _constraint(self, request: GenerationRequest) -> Constraint | None:
-        if request.grammar is None or self._constraints is None:
+        matcher = self._compiled.pop(request.id, None)
+        if matcher is None or self._constraints is None:
             return None
-        return self._constraints.compile(request.grammar, request.stop_token_ids)
+        return self._constraints.begin(matcher, request.stop_token_ids)
 
     def _sequence(
         self, request: GenerationRequest, adapter_slot: int | None, constraint: Constraint | None
@@ -139,6 +172,10 @@ class Admission:
         if sequence.adapter_slot is not None:
             self._adapters.release(sequence.adapter_slot)
         self._leave(sequence.request)
+
+    def _forget_waiting(self, request: GenerationRequest) -> None:
+        self._compiled.pop(request.id, None)
+        self._leave(request)
 
     def _leave(self, request: GenerationRequest) -> None:
         if request.adapter is not None:

@@ -15,7 +15,7 @@ from serving.errors import StartupFailure
 from serving.text.tokenizer import load_tokenizer
 
 _SILENT = 0
-_KEPT = 16
+MOST_KEPT = 16
 """Compiled grammars: a large one takes tenths of a second, and the choices of a request have the same one."""
 _WORD = 32
 """Tokens a word of a mask has."""
@@ -68,19 +68,30 @@ class Constraints:
         self._tokenizer: LLTokenizer | None = None
         self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
 
-    def compile(self, grammar: str, stop_token_ids: frozenset[int]) -> Constraint:
-        """The beginning of a completion; `grammar` as GenerationRequest has it. Raises RequestFailed."""
-        tokenizer = self._grammar_tokenizer()
+    def find(self, grammar: str) -> LLMatcher | None:
+        """A grammar that has been compiled and kept."""
         matcher = self._compiled.get(grammar)
-        if matcher is None:
-            matcher = LLMatcher(tokenizer, grammar, log_level=_SILENT)
-            if matcher.is_error():
-                raise RequestFailed(f"the grammar cannot be used: {matcher.get_error()}")
-            self._compiled[grammar] = matcher
+        if matcher is not None:
+            self._compiled.move_to_end(grammar)
+        return matcher
+
+    def compile(self, grammar: str) -> LLMatcher:
+        """`grammar` as GenerationRequest has it. One thread at a time, any. Raises RequestFailed."""
+        matcher = LLMatcher(self._grammar_tokenizer(), grammar, log_level=_SILENT)
+        if matcher.is_error():
+            raise RequestFailed(f"the grammar cannot be used: {matcher.get_error()}")
+        return matcher
+
+    def keep(self, grammar: str, matcher: LLMatcher) -> None:
+        """Have `find` find it, as long as there are not too many newer ones."""
+        self._compiled[grammar] = matcher
         self._compiled.move_to_end(grammar)
-        while len(self._compiled) > _KEPT:
+        while len(self._compiled) > MOST_KEPT:
             self._compiled.popitem(last=False)
-        return Constraint(matcher.deep_copy(), stop_token_ids, frozenset(tokenizer.eos_tokens))
+
+    def begin(self, matcher: LLMatcher, stop_token_ids: frozenset[int]) -> Constraint:
+        """The beginning of a completion held to a grammar that has been compiled."""
+        return Constraint(matcher.deep_copy(), stop_token_ids, frozenset(self._grammar_tokenizer().eos_tokens))
 
     def _grammar_tokenizer(self) -> LLTokenizer:
         # Made for the first grammar: it takes a second and the memory of a second vocabulary.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -10,6 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from transformers import PreTrainedModel
 
+from presets.serve_config import ADAPTER_COPIES_BYTES
 from serving.engines.protocol import (
     Adapter,
     AdapterRefused,
@@ -19,7 +21,7 @@ from serving.engines.protocol import (
     TokenLogprobs,
 )
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights
-from serving.engines.transformers_engine.adapters import MEMORY_BYTES, AdapterStore
+from serving.engines.transformers_engine.adapters import AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.admission import Admission
 from serving.engines.transformers_engine.attention import AttentionStep
@@ -75,10 +77,14 @@ class TransformersEngine:
         max_sequences: int,
         max_context: int,
         prompt_budget: PromptBudget | None = None,
-        adapter_memory_bytes: int = MEMORY_BYTES,
+        adapter_memory_bytes: int = ADAPTER_COPIES_BYTES,
         model_dir: Path | None = None,
+        when_compiled: Callable[[], None] = lambda: None,
     ) -> None:
-        """model_dir: where the tokenizer is that grammars need; None: no request may have a grammar."""
+        """model_dir: where the tokenizer is that grammars need; None: no request may have a grammar.
+
+        when_compiled: called from another thread when `can_step` may have become true.
+        """
         self.model = model
         self.max_context = max_context
         self.cache = KvCache(max_sequences, max_context, model.device)
@@ -100,10 +106,18 @@ class TransformersEngine:
             memory_bytes=adapter_memory_bytes,
         )
         constraints = None if model_dir is None else Constraints(model_dir, self.vocabulary)
-        self._admission = Admission(self.cache, self.adapters, constraints, vocabulary=self.vocabulary)
+        self._admission = Admission(
+            self.cache, self.adapters, constraints, vocabulary=self.vocabulary, when_compiled=when_compiled
+        )
+
+    @property
+    def can_step(self) -> bool:
+        """Whether a step does something; False also while all that is asked for waits for its grammar."""
+        return self._admission.has_work
 
     @property
     def has_work(self) -> bool:
+        """Whether anything is asked for."""
         return bool(self._admission.running or self._admission.waiting)
 
     def stats(self) -> EngineStats:

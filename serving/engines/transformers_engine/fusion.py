@@ -1,7 +1,7 @@
 """Operators of a recorded step that the CPU kernels compute at once.
 
-They are found by their pattern, whatever module they are of. A pattern that a family or a version of transformers writes
-otherwise is not found, and stays as it is.
+They are found by their pattern, whatever module they are of. A pattern that a family or a version of transformers
+writes otherwise is not found, and stays as it is.
 """
 
 from __future__ import annotations

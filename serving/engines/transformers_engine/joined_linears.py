@@ -32,7 +32,8 @@ class JoinedLinear(nn.Module):
         self.product = product
         self.rows: StepRows | None = None
         """None where rows of the step do not arrive one by one, such as in an expert: no adapter can be added there."""
-        self._lora: LoraStack | None = None
+        self.lora: LoraStack | None = None
+        """What `use` was given last."""
         self._number = kernels.number_of(self) if _adds_by_kernel(product) else None
         self._input: torch.Tensor | None = None
         self._outputs: tuple[torch.Tensor, ...] = ()
@@ -44,13 +45,13 @@ class JoinedLinear(nn.Module):
             return outputs
         if self._number is not None:  # asked even if there is no adapter: in a traced step there may be one later
             return kernels.operators().add_lora(inputs, outputs, self._number, self.rows.number)
-        if self._lora is not None and self.rows.weights is not None:
-            self._lora.add(inputs, outputs, self.rows.weights)
+        if self.lora is not None and self.rows.weights is not None:
+            self.lora.add(inputs, outputs, self.rows.weights)
         return outputs
 
     def use(self, lora: LoraStack | None) -> None:
         """Add what these adapters make of the inputs from now on."""
-        self._lora = lora
+        self.lora = lora
         if self._number is not None:
             matrices = (None, None, 0) if lora is None else (lora.down, lora.up, lora.ranks)
             kernels.operators().set_adapters(self._number, *matrices)

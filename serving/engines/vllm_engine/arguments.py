@@ -8,14 +8,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from presets.serve_config import MOST_RANK, EngineArgs, LoadQuantization, VllmArgs
+from presets.serve_config import MOST_RANK, EngineArgs, LoadQuantization, VllmArgs, kernel_rank
 from serving.engines.protocol import MAX_LOGPROBS
 from serving.errors import StartupFailure
 
 Arguments = dict[str, JsonValue]
-
-ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, MOST_RANK)
-"""What vLLM's kernels come for (MaxLoRARanks in vllm/config/lora.py)."""
 
 _TRUE_OF_EVERY_ENGINE: Arguments = {
     # Log probabilities are the model's own: before temperature, penalties and limits.
@@ -132,19 +129,16 @@ def _adapters(vllm: VllmArgs) -> Arguments:
         "enable_lora": True,
         "max_loras": vllm.max_adapters,
         "max_cpu_loras": 2 * vllm.max_adapters,
-        "max_lora_rank": rank_of_kernels(vllm.max_adapter_rank),
+        "max_lora_rank": _kernel_rank(vllm.max_adapter_rank),
     }
 
 
-def rank_of_kernels(rank: int) -> int:
-    """The least rank with kernels that serves adapters of `rank`. Raises StartupFailure above the largest.
-
-    >>> rank_of_kernels(24)
-    32
-    """
-    for served in ADAPTER_RANKS:
-        if rank <= served:
-            return served
-    raise StartupFailure(
-        "RankUnsupported", f"vLLM serves adapters up to rank {ADAPTER_RANKS[-1]}, not {rank}; use engine: transformers"
-    )
+def _kernel_rank(rank: int) -> int:
+    """Raises StartupFailure for a rank that vLLM serves none of."""
+    try:
+        return kernel_rank(rank)
+    except ValueError as error:
+        raise StartupFailure(
+            "RankUnsupported",
+            f"vLLM serves adapters up to rank {MOST_RANK}, not {rank}; use engine: transformers",
+        ) from error

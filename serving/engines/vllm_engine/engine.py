@@ -17,6 +17,7 @@ from pathlib import Path
 from presets.serve_config import ServiceSettings
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineOverloaded,
@@ -151,6 +152,9 @@ class VllmEngine:
         if known:
             await self._forget(known)
 
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        """vLLM keeps as many adapters as may be loaded, and reads none again."""
+
     async def unload_adapter(self, adapter_id: str) -> None:
         async with self._adapters_change:
             loaded = self._adapters.pop(adapter_id)
@@ -180,6 +184,9 @@ class VllmEngine:
 
     def set_max_waiting(self, requests: int) -> None:
         self._max_waiting = requests
+
+    def capacity(self) -> int:
+        return self._options.max_sequences + self._max_waiting
 
     async def drain(self, timeout_seconds: float) -> None:
         self._draining = True
@@ -236,7 +243,7 @@ class VllmEngine:
         if self._draining:
             raise EngineUnavailable(f"the engine is draining: {self.health().message}")
         places = self._options.max_sequences
-        if len(self._in_flight) >= places + self._max_waiting:
+        if len(self._in_flight) >= self.capacity():
             raise EngineOverloaded(f"{places} requests run and {self._max_waiting} wait already; try again later")
         return llm
 

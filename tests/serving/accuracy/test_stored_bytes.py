@@ -11,16 +11,27 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, DeepseekV3Config, Gemma3TextConfig, Phi3Config, PreTrainedConfig
+from transformers import (
+    AutoModelForCausalLM,
+    DeepseekV3Config,
+    Gemma3TextConfig,
+    LlamaConfig,
+    Phi3Config,
+    PreTrainedConfig,
+)
 
+from presets.adapter_memory import copies_bytes, matrices_bytes
 from presets.catalog import find_preset
 from presets.lora import adapter_bytes
 from presets.memory import kv_cache_bytes, weights_bytes
 from serving.engines.transformers_engine.engine import TransformersEngine
+from serving.engines.transformers_engine.joined_linears import Member
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.loading import load_model
 from tests.serving.accuracy.models import LLAMA_TARGETS, PHI3_TARGETS, shape_of, smollm2
-from tests.serving.engines.driving import request, run
+from tests.serving.engines.driving import load, request, run
+from tests.serving.engines.tiny_adapters import as_adapter, make_adapter
+from tests.serving.engines.tiny_models import save
 
 SIZES: dict[str, Any] = {
     "vocab_size": 199,
@@ -123,3 +134,49 @@ def test_the_cache_of_a_model_with_grouped_queries_has_the_bytes_that_are_planne
     for layer in range(shape.layer_count):
         cache.write(layer, torch.tensor([0]), row, row)
     assert cache.capacity_bytes == kv_cache_bytes(shape, 2 * 4096)
+
+
+def matrices_of(engine: TransformersEngine) -> int:
+    """Bytes of all that the engine computes adapters with."""
+    layers = {module.joined for module in engine.model.modules() if isinstance(module, Member)}
+    stacks = [layer.lora for layer in layers if layer.lora is not None]
+    return sum(part.nbytes for stack in stacks for part in vars(stack).values() if isinstance(part, torch.Tensor))
+
+
+def engine_over(directory: Path, sequences: int) -> TransformersEngine:
+    model = load_model(directory, dtype="float32", device=torch.device("cpu"), max_context=32, trust_remote_code=False)
+    return TransformersEngine(model, max_sequences=sequences, max_context=32)
+
+
+@pytest.mark.parametrize("family", ["llama", *RANDOM_MODELS])
+@pytest.mark.parametrize("ranks", [(4,), (4, 12), (8, 8, 16, 8, 8)])
+def test_the_engine_takes_for_adapters_what_is_planned(tmp_path: Path, family: str, ranks: tuple[int, ...]) -> None:
+    """With one version more, which is loaded beside the one that it replaces."""
+    models = RANDOM_MODELS | {"llama": (lambda: LlamaConfig(**SIZES), LLAMA_TARGETS)}
+    make, targets = models[family]
+    config = make()
+    save(config, tmp_path / "model")
+    engine = engine_over(tmp_path / "model", sequences=4)
+    kept = 0
+    for place, rank in enumerate((*ranks, ranks[0])):
+        settings: dict[str, Any] = {"r": rank, "target_modules": list(targets)}
+        adapter = as_adapter(make_adapter(tmp_path / "model", tmp_path / f"a{place}", seed=place, **settings))
+        load(engine, adapter)
+        kept += engine.adapters.read(adapter).size_bytes
+    shape = shape_of(config)
+    assert matrices_of(engine) == matrices_bytes(shape, targets, ranks, 4, 4)
+    assert 0 < kept <= copies_bytes(shape, targets, ranks, 4)
+
+
+def test_a_version_that_takes_another_s_place_takes_no_more_room(tmp_path: Path) -> None:
+    save(LlamaConfig(**SIZES), tmp_path / "model")
+    engine = engine_over(tmp_path / "model", sequences=8)
+    first, *others = [make_adapter(tmp_path / "model", tmp_path / f"a{seed}", seed=seed) for seed in range(6)]
+    load(engine, as_adapter(first))
+    before = first
+    for version in others:
+        load(engine, as_adapter(version))
+        engine.adapters.remove(before.name)
+        before = version
+    shape = shape_of(LlamaConfig(**SIZES))
+    assert matrices_of(engine) == matrices_bytes(shape, LLAMA_TARGETS, (4,), 8, 4)

@@ -11,16 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import oras.client
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from components.reconciliation.weights import WeightsFailed, fetch_adapters
+from presets.serve_config import AdapterSettings
 from serving.adapters.errors import AdapterError
 from tests.hub_server import HubServer, Repository
 from tests.registry_server import RegistryServer
-from tests.serving.adapters.builders import directory, files, layer, link, tensors
+from tests.serving.adapters.builders import MODEL_CONFIG, directory, files, layer, link, tensors
 from tests.serving.adapters.cache import Cache, is_the_adapter
 
 REPOSITORY = Path(__file__).parents[3]
@@ -206,6 +208,44 @@ def test_the_command_says_what_a_replica_would(tmp_path: Path) -> None:
     assert run(tmp_path, f"file:{folder}", "--rank", "64")[0] == 0
     status, told = run(tmp_path, "polite")
     assert (status, told["reason"]) == (2, "SourceInvalid")
+
+
+class CountingPopen(subprocess.Popen[str]):
+    started: ClassVar[list[Any]] = []
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        self.started.append(command)
+        super().__init__(command, **options)
+
+
+def test_one_process_prepares_all_adapters_of_a_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps(MODEL_CONFIG))
+    wide = directory(tmp_path / "wide", files({"r": 64}, tensors(rank=64)))
+    wanted = [
+        AdapterSettings(name=f"polite-{n}", source=f"file:{directory(tmp_path / f'polite-{n}')}", rank=16)
+        for n in range(100)
+    ]
+    monkeypatch.setenv("MODELYARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(subprocess, "Popen", CountingPopen)
+    CountingPopen.started.clear()
+    said: list[str] = []
+    fetch_adapters(REPOSITORY, wanted, tmp_path / "model", said.append)
+    assert len(CountingPopen.started) == 1
+
+    settings = AdapterSettings(name="wide", source=f"file:{wide}", rank=64)
+    fetch_adapters(REPOSITORY, [*wanted[:2], settings], tmp_path / "model", said.append)
+    low = settings.model_copy(update={"rank": 8})
+    with pytest.raises(WeightsFailed, match=r"^adapter wide: .*rank 64") as caught:
+        fetch_adapters(REPOSITORY, [wanted[0], low, wanted[1]], tmp_path / "model", said.append)
+    assert caught.value.reason == "RankTooHigh"
+    gone = AdapterSettings(name="gone", source="file:/no/such/adapter", rank=8)
+    with pytest.raises(WeightsFailed, match=r"^adapter gone: ") as caught:
+        fetch_adapters(REPOSITORY, [wanted[0], gone], tmp_path / "model", said.append)
+    assert caught.value.reason == "AdapterNotFound"
+    CountingPopen.started.clear()
+    fetch_adapters(REPOSITORY, [], tmp_path / "model", said.append)
+    assert CountingPopen.started == [], "a process is started for nothing"
 
 
 @pytest.mark.slow

@@ -52,3 +52,25 @@ async def test_what_was_refused_counts_as_given_up() -> None:
     await loaded.load(POLITE)
     await settle()
     assert POLITE.id in engine.adapters
+
+
+async def test_versions_that_are_replaced_together_are_never_all_there_twice() -> None:
+    engine = ScriptedEngine()
+    loaded = LoadedAdapters(engine)
+    before = [Adapter(id=f"polite-{n}@sha256:0", path=Path("/nowhere")) for n in range(5)]
+    await asyncio.gather(*(loaded.load(each) for each in before))
+    most = 0
+
+    def count() -> None:
+        nonlocal most
+        most = max(most, len(engine.adapters))
+
+    async def replace(old: Adapter) -> None:
+        await loaded.load(Adapter(id=old.id + "1", path=old.path))
+        count()
+        loaded.give_up(old.id)
+
+    await asyncio.gather(*(replace(each) for each in before))
+    await settle()
+    assert most <= len(before) + 1, "the plan has room for one version more"
+    assert len(engine.adapters) == len(before)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from serving.engines.protocol import (
     Adapter,
+    AdapterLost,
     AdapterRefused,
     EngineHealth,
     EngineStats,
@@ -42,11 +43,12 @@ class ScriptedEngine:
         self.closed_early = 0
         """Requests whose iterator was closed before its last chunk."""
         self.steps_made = 0
-        self.max_waiting = 0
+        self.max_waiting = 256
         self.adapters: dict[str, Adapter] = {}
         self.refuses_adapters: AdapterRefused | None = None
         self.before_load: Callable[[], object] = lambda: None
         """Waited for in a thread before an adapter is taken."""
+        self.lose: AdapterLost = lambda _id, _why: None
         self.state = EngineHealth(status="ready", phases={"process": 0.5, "load": 1.5, "warmup": 0.25}, pid=4321)
 
     def says(self, *chunks: Sequence[int], finish_reason: FinishReason = "stop", then: Exception | None = None) -> None:
@@ -95,6 +97,9 @@ class ScriptedEngine:
             raise self.refuses_adapters
         self.adapters[adapter.id] = adapter
 
+    def when_adapter_is_lost(self, tell: AdapterLost) -> None:
+        self.lose = tell
+
     async def unload_adapter(self, adapter_id: str) -> None:
         self.adapters.pop(adapter_id, None)
 
@@ -114,6 +119,9 @@ class ScriptedEngine:
 
     def set_max_waiting(self, requests: int) -> None:
         self.max_waiting = requests
+
+    def capacity(self) -> int:
+        return 4 + self.max_waiting
 
     async def drain(self, timeout_seconds: float) -> None: ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from serving.engines.transformers_engine.adapters import MEMORY_BYTES
+from presets.serve_config import ADAPTER_COPIES_BYTES
 from serving.engines.transformers_engine.engine import TransformersEngine
 from serving.engines.transformers_engine.loading import load_model
 from serving.engines.transformers_engine.schedule import PromptBudget
@@ -61,7 +61,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
         max_sequences: int = 4,
         max_context: int = CONTEXT,
         prompt_budget: PromptBudget | None = SMALL_CHUNKS,
-        adapter_memory_bytes: int = MEMORY_BYTES,
+        adapter_memory_bytes: int = ADAPTER_COPIES_BYTES,
         recorded: bool = True,
     ) -> TransformersEngine:
         model = load_model(

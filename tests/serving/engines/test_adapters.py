@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from serving.engines.protocol import Adapter, AdapterRefused, AdapterUse, RequestFailed
+from serving.engines.transformers_engine.lora import LoraStack
 from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import load, request, run
 from tests.serving.engines.tiny_adapters import (
@@ -226,6 +228,10 @@ def test_files_that_are_gone_when_they_are_read_again_fail_that_request_alone(
     )
     assert "adapter_config.json is not there" in answers.failures["gone"]
     assert len(answers.tokens["there"]) == 16
+    ((lost, why),) = engine.adapters.take_lost()
+    assert (lost, why.reason) == ("first", "AdapterUnreadable")
+    assert not engine.adapters.knows("first"), "it could not be loaded again"
+    assert engine.adapters.take_lost() == []
 
 
 def test_a_refusal_is_in_words_that_json_can_carry(good: Path, build: BuildEngine, tmp_path: Path) -> None:
@@ -233,16 +239,26 @@ def test_a_refusal_is_in_words_that_json_can_carry(good: Path, build: BuildEngin
     assert json.loads(json.dumps(str(refusal))) == "NotLora: it is of type None; LoRA adapters are served"
 
 
+@pytest.mark.parametrize("layers", [0, 3])
 def test_no_memory_for_an_adapter_leaves_those_that_are_there(
-    tiny_dir: Callable[[str], Path], good: Path, build: BuildEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_dir: Callable[[str], Path],
+    good: Path,
+    build: BuildEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layers: int,
 ) -> None:
+    """Whether it ends at the first of the layers or after some."""
     model = tiny_dir("llama")
     engine = build("llama")
     load(engine, as_adapter(good))
     wider = make_adapter(model, tmp_path / "wider", seed=5, r=20)
+    left = iter(range(layers))
 
-    def no_memory(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("cannot allocate 3 GiB")
+    def no_memory(*members: Any, **sizes: Any) -> LoraStack:
+        if next(left, None) is None:
+            raise torch.OutOfMemoryError("cannot allocate 3 GiB")
+        return LoraStack(*members, **sizes)
 
     with monkeypatch.context() as patched:
         patched.setattr("serving.engines.transformers_engine.adapters.LoraStack", no_memory)

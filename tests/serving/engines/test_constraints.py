@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from llguidance import LLMatcher
 from tokenizers import Tokenizer
 
 from serving.engines.protocol import GenerationRequest, RequestFailed, Sampling
 from serving.engines.transformers_engine import engine as engine_module
+from serving.engines.transformers_engine.constraints import MOST_KEPT, Constraints
 from serving.engines.transformers_engine.engine import TransformersEngine
 from serving.grammars import grammar_of, json_of
 from tests.serving.engines.conftest import SMALL_CHUNKS, BuildEngine
-from tests.serving.engines.driving import GREEDY, request, run
+from tests.serving.engines.driving import GREEDY, Answers, request, run
 from tests.serving.engines.tiny_models import CONTEXT, POISON, prompt
 from tests.serving.engines.tiny_tokenizer import END, save_tokenizer
 
@@ -165,3 +169,94 @@ def test_a_stop_token_that_is_a_part_of_the_text_ends_the_answer_there(
     answers = run(engine, held("a", stop_token_ids=frozenset({quote})))
     assert answers.finish == {"a": "stop"}
     assert quote not in answers.tokens.get("a", ())
+
+
+class Held:
+    """Grammars that a test lets through one by one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[str] = []
+        self.go_on = threading.Semaphore(0)
+        original = Constraints.compile
+
+        def compile_when_told(constraints: Constraints, text: str) -> LLMatcher:
+            self.begun.append(text)
+            assert self.go_on.acquire(timeout=60)
+            return original(constraints, text)
+
+        monkeypatch.setattr(Constraints, "compile", compile_when_told)
+
+    def through(self, engine: TransformersEngine) -> None:
+        """Let one grammar be compiled, and wait for it."""
+        self.go_on.release()
+        deadline = time.monotonic() + 60
+        while not engine.can_step:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Held:
+    return Held(monkeypatch)
+
+
+def made_by(engine: TransformersEngine, steps: int) -> Answers:
+    """What a few steps make."""
+    answers = Answers()
+    for _ in range(steps):
+        outcome = engine.step()
+        for request_id, chunk in outcome.chunks.items():
+            answers.tokens[request_id] = answers.tokens.get(request_id, ()) + chunk.token_ids
+        answers.failures.update(outcome.failures)
+    return answers
+
+
+def test_others_go_on_while_a_grammar_is_compiled(engine: TransformersEngine, slow: Held) -> None:
+    engine.submit(request("free", prompt(5), 400))
+    engine.submit(held("held"))
+    engine.submit(request("late", prompt(5), 400))
+    made = made_by(engine, 10)
+    assert made.tokens.keys() == {"free", "late"}
+    assert len(made.tokens["free"]) >= 9
+    assert (engine.stats().running, engine.stats().waiting) == (2, 1)
+    slow.go_on.release()
+    answers = run(engine)
+    assert answers.finish["held"] == "stop"
+
+
+def test_an_engine_that_only_compiles_has_nothing_to_step_through(engine: TransformersEngine, slow: Held) -> None:
+    engine.submit(held("held"))
+    assert engine.can_step, "nobody would begin to compile"
+    engine.step()
+    assert not engine.can_step, "the engine's process would run in circles"
+    assert engine.has_work
+    slow.through(engine)
+    assert run(engine).finish == {"held": "stop"}
+
+
+def test_a_request_that_leaves_while_its_grammar_is_compiled_is_gone(engine: TransformersEngine, slow: Held) -> None:
+    engine.submit(held("first"))
+    engine.submit(held("second", held_to=grammar('start: "yes" | "no"')))
+    engine.step()
+    engine.cancel("first")
+    assert engine.stats().waiting == 1
+    engine.cancel("second")
+    assert (engine.stats().waiting, engine.has_work) == (0, False)
+    slow.through(engine)
+    assert made_by(engine, 3).tokens == {}
+    assert slow.begun == [OBJECT], "a grammar that nobody asks for is compiled"
+
+
+def test_compiled_grammars_of_waiting_requests_are_bounded(engine: TransformersEngine, slow: Held) -> None:
+    """Each may be megabytes, and hundreds of requests may wait."""
+    for number in range(4):
+        engine.submit(request(f"free-{number}", prompt(5), 400))
+    for number in range(MOST_KEPT + 4):
+        engine.submit(held(f"held-{number}", held_to=grammar(f'start: "{number}"')))
+        slow.go_on.release()
+    for _ in range(50):
+        engine.step()
+        time.sleep(0.002)
+    assert len(slow.begun) <= MOST_KEPT + 1
+    answers = run(engine)
+    assert sum(finish == "stop" for finish in answers.finish.values()) == MOST_KEPT + 4

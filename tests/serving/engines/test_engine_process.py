@@ -80,7 +80,7 @@ async def tokens_of(engine: EngineProcess, one: GenerationRequest) -> tuple[int,
     return tuple([token async for chunk in engine.generate(one) for token in chunk.token_ids])
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 180) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)

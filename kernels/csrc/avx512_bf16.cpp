@@ -1,4 +1,4 @@
-// For CPUs with AVX-512 and its products of bfloat16.
+// For CPUs with AVX-512 and its products of bfloat16: another linear kernel, and all else as avx512.cpp has it.
 #include "kernels.h"
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include <immintrin.h>
 
@@ -19,11 +18,30 @@
 
 #define WIDTH 16
 #define PAIRED
-#include "simd.inl"
+
+namespace {
+
+#include "vectors.inl"
+
+#include "linear.inl"
+
+}  // namespace
 
 namespace modelyard {
-KERNELS(avx512_bf16)
+
+const Kernels* avx512_bf16() {
+  static const Kernels kernels = [] {
+    Kernels those = *avx512();
+    those.name = "avx512_bf16";
+    those.depth = DEPTH;
+    those.pack = pack;
+    those.linear = linear;
+    return those;
+  }();
+  return &kernels;
 }
+
+}  // namespace modelyard
 
 #if defined(__clang__)
 #pragma clang attribute pop

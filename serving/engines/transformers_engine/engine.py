@@ -116,6 +116,11 @@ class TransformersEngine:
         return self._admission.has_work
 
     @property
+    def records_steps(self) -> bool:
+        """Whether a step runs as a record, not through transformers' modules."""
+        return self._traced is not None
+
+    @property
     def has_work(self) -> bool:
         """Whether anything is asked for."""
         return bool(self._admission.running or self._admission.waiting)

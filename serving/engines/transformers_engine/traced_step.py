@@ -6,6 +6,7 @@ shapes or numbers is frozen in the record, so it is used only where it gives, fo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import warnings
@@ -24,15 +25,17 @@ from serving.engines.transformers_engine.kv_cache import KvCache
 
 _log = logging.getLogger(__name__)
 
-_CONTEXT = 48
-_RECORDED = ((0, 3, 1), (1, 5, 1), (2, 0, 4))
+_RECORDED = ((1, 3, 1), (2, 5, 1), (0, 0, 4))
 """Slot, first position and rows of each sequence of the step that is recorded: single rows and a prompt."""
 _COMPARED = (
     ((0, 4, 1),),
-    ((1, 0, 17),),
-    ((0, 5, 1), (1, 17, 1), (2, 4, 1), (3, 0, 1)),
-    ((0, 6, 1), (3, 1, 9), (2, 5, 12)),
+    ((0, 5, 17),),
+    ((0, 22, 1), (1, 4, 1), (2, 6, 1), (3, 0, 1)),
+    ((3, 1, 1), (0, 23, 9), (1, 5, 12)),
 )
+"""Of a cache with fewer slots, as much as it has; the first slot is in every step."""
+_CONTEXT = 32
+"""Tokens of a sequence in these steps at most."""
 _TOLERANCE = 1e-2
 """Of the logits' norm: what the record may change by rounding in another order. Anything frozen changes far more."""
 
@@ -83,12 +86,12 @@ class _Step(nn.Module):
 def traced(model: PreTrainedModel, cache: KvCache, vocabulary: int) -> Forward | None:
     """A record of the model's step over `cache`; None where there can be none, which the log explains.
 
-    The cache must have at least 4 slots of 48 tokens; what its slots held is written over.
+    What the first slots of the cache held is written over.
     """
     reason = _reason_against(model, cache)
     if reason is None:
         try:
-            return _recorded(_Step(model, cache).eval(), vocabulary)
+            return _recorded(_Step(model, cache).eval(), cache.slots, vocabulary)
         except _FrozenError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - whatever tracing meets, the modules themselves still work
@@ -106,17 +109,14 @@ def _reason_against(model: PreTrainedModel, cache: KvCache) -> str | None:
         return "only steps by the CPU kernels are recorded"
     if getattr(model, "is_quantized", False):
         return "quantized weights take other ways for other numbers of rows"
-    if cache.slots < _SLOTS or cache.context < _CONTEXT:
-        return f"the cache is smaller than {_SLOTS} sequences of {_CONTEXT} tokens"
+    if cache.context < _CONTEXT:
+        return f"sequences are shorter than {_CONTEXT} tokens"
     return None
 
 
-_SLOTS = 1 + max(slot for step in (_RECORDED, *_COMPARED) for slot, _, _ in step)
-
-
-def _recorded(step: _Step, vocabulary: int) -> Forward:
+def _recorded(step: _Step, slots: int, vocabulary: int) -> Forward:
     numbers = random.Random(0)
-    example = _inputs(_RECORDED, vocabulary, numbers)
+    example = _inputs(_RECORDED, slots, vocabulary, numbers)
     with torch.inference_mode():
         step(*example)  # makes the cache, which the record has to find
         with warnings.catch_warnings():
@@ -125,7 +125,7 @@ def _recorded(step: _Step, vocabulary: int) -> Forward:
         assert isinstance(record, torch.jit.ScriptModule)
         record = fused(record)
         for sequences in _COMPARED:
-            inputs = _inputs(sequences, vocabulary, numbers)
+            inputs = _inputs(sequences, slots, vocabulary, numbers)
             ours, exact = record(*inputs).float(), step(*inputs).float()
             difference = float((ours - exact).norm() / exact.norm())
             if not difference <= _TOLERANCE:
@@ -140,11 +140,12 @@ def _recorded(step: _Step, vocabulary: int) -> Forward:
     return run
 
 
-def _inputs(sequences: Sequence[tuple[int, int, int]], vocabulary: int, numbers: random.Random) -> StepInputs:
-    slots = [slot for slot, _, rows in sequences for _ in range(rows)]
-    positions = [first + row for _, first, rows in sequences for row in range(rows)]
+def _inputs(
+    sequences: Sequence[tuple[int, int, int]], slot_count: int, vocabulary: int, numbers: random.Random
+) -> StepInputs:
+    there = [sequence for sequence in sequences if sequence[0] < slot_count]
+    slots = [slot for slot, _, rows in there for _ in range(rows)]
+    positions = [first + row for _, first, rows in there for row in range(rows)]
     ids = [numbers.randrange(vocabulary // 4, 3 * vocabulary // 4) for _ in slots]
-    last_rows: list[int] = []
-    for _, _, rows in sequences:
-        last_rows.append(rows - 1 + (last_rows[-1] + 1 if last_rows else 0))
+    last_rows = [rows - 1 for rows in itertools.accumulate(rows for _, _, rows in there)]
     return StepInputs(torch.tensor(ids), torch.tensor(positions), torch.tensor(slots), torch.tensor(last_rows))

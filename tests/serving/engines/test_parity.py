@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.warmup import warm_up
 from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import request, run
@@ -18,14 +19,20 @@ LENGTHS = (5, 41, 70, 3, 17, 1)
 """Prompts shorter and longer than the sliding window and than a chunk; more of them than the engine has slots."""
 
 
+@pytest.mark.parametrize("way", ["recorded steps", "modules with kernels", "modules without kernels"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_tokens_are_those_of_transformers(
-    family: str, tiny_dir: Callable[[str], Path], build: BuildEngine
+    family: str, way: str, tiny_dir: Callable[[str], Path], build: BuildEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if way == "modules without kernels":
+        monkeypatch.setattr(kernels, "available", lambda: False)
+    elif not kernels.available():
+        pytest.skip("the CPU kernels are not installed")
     reference = Reference(tiny_dir(family))
     expected = {str(length): reference.generate(prompt(length), NEW_TOKENS) for length in LENGTHS}
     requests = {str(length): request(str(length), prompt(length), NEW_TOKENS) for length in LENGTHS}
-    engine = build(family)
+    engine = build(family, recorded=way == "recorded steps")
+    assert engine.records_steps == (way == "recorded steps")
 
     for name, one in requests.items():
         assert run(engine, one).tokens == {name: expected[name]}, f"prompt of {name} tokens, alone"

@@ -1,0 +1,76 @@
+"""Which steps are recorded, and that a record which computes something else is not used."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from serving.engines.transformers_engine import fusion, kernels
+from tests.serving.engines.conftest import BuildEngine
+from tests.serving.engines.driving import request, run
+from tests.serving.engines.tiny_models import FAMILIES, prompt
+
+pytestmark = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels are not installed")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_of_all_families_are_recorded(family: str, build: BuildEngine) -> None:
+    assert build(family).records_steps
+
+
+def test_what_stands_between_the_products_is_computed_at_once(
+    build: BuildEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, fusion.__name__):
+        build("qwen3")
+    assert "6 rotary, 3 silu_mul" in caplog.text, "queries and keys, and gates, of three layers"
+
+
+def test_a_model_that_decides_by_numbers_runs_through_its_modules(
+    build: BuildEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The record would keep what was decided for the step that was recorded."""
+    engine = build(recorded=False)
+    model: Any = engine.model
+    norm = model.model.norm.forward
+
+    def deciding(hidden: torch.Tensor) -> torch.Tensor:
+        return norm(hidden) * (1.0 if hidden.shape[1] < 8 else -1.0)
+
+    model.model.norm.forward = deciding
+    with caplog.at_level(logging.INFO):
+        engine.record_steps()
+    assert not engine.records_steps
+    assert "gives other logits" in caplog.text
+    assert run(engine, request("a", prompt(20))).tokens["a"], "it answers all the same"
+
+
+def test_a_model_that_cannot_be_recorded_runs_through_its_modules(
+    build: BuildEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = build(recorded=False)
+    model: Any = engine.model
+    norm = model.model.norm.forward
+
+    def failing(hidden: torch.Tensor) -> torch.Tensor:
+        if torch.jit.is_tracing():
+            raise RuntimeError("not while it is recorded")
+        return norm(hidden)
+
+    model.model.norm.forward = failing
+    with caplog.at_level(logging.INFO):
+        engine.record_steps()
+    assert not engine.records_steps
+    assert "not while it is recorded" in caplog.text
+
+
+@pytest.mark.parametrize("sequences", [1, 2, 3])
+def test_a_few_slots_suffice(sequences: int, build: BuildEngine) -> None:
+    assert build(max_sequences=sequences).records_steps
+
+
+def test_a_cache_that_is_too_short_is_not_written_over(build: BuildEngine) -> None:
+    assert not build(max_context=20).records_steps

@@ -130,10 +130,26 @@ def test_a_client_that_leaves_stops_costing_compute(yard: Yard, client: openai.O
     next(iter(stream))
     assert running(yard) >= 1
     stream.close()
+    assert soon_idle(yard), "the engine goes on for a client that is gone"
+
+
+def test_a_client_that_gives_up_before_its_whole_answer_stops_costing_compute(
+    yard: Yard, client: openai.OpenAI
+) -> None:
+    """Nothing has been sent to it yet, so that whatever stands in between has to notice the leaving by itself."""
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=2).chat.completions.create(
+            model=CHAT, messages=[{"role": "user", "content": "Write a long story."}], max_tokens=1500
+        )
+    assert soon_idle(yard), "the engine goes on for a client that is gone"
+
+
+def soon_idle(yard: Yard) -> bool:
+    """Whether no request runs any more within 10 seconds."""
     end = time.monotonic() + 10
     while running(yard) and time.monotonic() < end:
         time.sleep(0.1)
-    assert running(yard) == 0, "the engine goes on for a client that is gone"
+    return running(yard) == 0
 
 
 def running(yard: Yard) -> int:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.jit._trace import TracerWarning
 from transformers import PreTrainedModel
 
 from serving.engines.transformers_engine import kernels
@@ -120,10 +119,11 @@ def _recorded(step: _Step, slots: int, vocabulary: int) -> Forward:
     with torch.inference_mode():
         step(*example)  # makes the cache, which the record has to find
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TracerWarning)
+            # of what is frozen, which is looked for below, and of TorchScript's age
+            warnings.simplefilter("ignore")
             record = torch.jit.trace(step, tuple(example), check_trace=False, strict=False)
-        assert isinstance(record, torch.jit.ScriptModule)
-        record = fused(record)
+            assert isinstance(record, torch.jit.ScriptModule)
+            record = fused(record)
         for sequences in _COMPARED:
             inputs = _inputs(sequences, slots, vocabulary, numbers)
             ours, exact = record(*inputs).float(), step(*inputs).float()

@@ -134,7 +134,7 @@ class Explosive(torch.nn.Module):
 
 @pytest.fixture
 def explosive(build: BuildEngine) -> TransformersEngine:
-    engine = build()
+    engine = build(recorded=False)
     engine.model.set_input_embeddings(Explosive(engine.model.get_input_embeddings()))
     return engine
 

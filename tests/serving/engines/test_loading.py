@@ -97,7 +97,7 @@ def test_a_cache_that_does_not_fit_is_told_with_its_size(build: BuildEngine, mon
     def no_memory(*_: object) -> torch.Tensor:
         raise MemoryError("Unable to allocate 3 TiB")
 
-    engine = build(max_sequences=3, max_context=77)
+    engine = build(max_sequences=3, max_context=77, recorded=False)
     monkeypatch.setattr(engine.cache, "_zeros", no_memory)
     with pytest.raises(StartupFailure, match="cache of 3 sequences of 77 tokens does not fit") as caught:
         warm_up(engine)

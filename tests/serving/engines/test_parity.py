@@ -51,8 +51,8 @@ def test_the_sliding_window_changes_what_is_generated(
 ) -> None:
     """Guards the parity test: were the window without effect on these models, it could not tell a missing one."""
     long_prompt = prompt(3 * WINDOW)
-    windowed = run(build(family), request("a", long_prompt)).tokens
-    engine = build(family)
+    windowed = run(build(family, recorded=False), request("a", long_prompt)).tokens
+    engine = build(family, recorded=False)
     model: Any = engine.model
     for layer in model.model.layers:
         layer.self_attn.sliding_window = None
@@ -62,7 +62,7 @@ def test_the_sliding_window_changes_what_is_generated(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_warm_up_accepts_what_is_computed_rightly(family: str, build: BuildEngine) -> None:
-    assert warm_up(build(family)) < 1e-4
+    assert warm_up(build(family, recorded=False)) < 1e-4
 
 
 def test_long_prompts_are_computed_in_chunks_beside_decoding_sequences(build: BuildEngine) -> None:

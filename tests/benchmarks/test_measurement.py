@@ -46,7 +46,17 @@ def test_disturbance_and_early_stops_are_told() -> None:
 
 
 def test_quiet_runs_are_told_nothing_of_but_the_clients_share() -> None:
-    assert measurement.notes([measured()]) == ["the clients themselves used up to 0.05 cores"]
+    assert measurement.notes([measured(idle=0.02)]) == [
+        "services that were not asked anything used up to 0.02 cores meanwhile",
+        "the clients themselves used up to 0.05 cores",
+    ]
+
+
+def test_variants_of_one_program_have_rows_of_their_own_and_its_cores() -> None:
+    several = [measured(service=f"{MODELYARD}, {variant}") for variant in ("no adapter", "4 adapters")]
+    rows = [dict(zip(measurement.COLUMNS, row, strict=True)) for row in measurement.rows(several)]
+    assert {row[""] for row in rows} == {"modelyard, no adapter", "modelyard, 4 adapters"}
+    assert {row["cores used"] for row in rows} == {"1.80"}
 
 
 def test_all_prompts_differ() -> None:

@@ -12,15 +12,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from benchmarks import adapters_load, comparison, plan_vs_kaito, preview, serving_load, startup
+from benchmarks import (
+    adapter_added,
+    adapters_load,
+    comparison,
+    long_prompt,
+    plan_vs_kaito,
+    preview,
+    serving_load,
+    startup,
+)
 from benchmarks.console import console
 from benchmarks.environment import environment, serving_python
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.peers import PEERS
 from benchmarks.report import RESULTS, Report
 
-NAMES = ("serving", "adapters", "startup", "preview", "plan_vs_kaito")
-LOADS = {"serving": serving_load.run, "adapters": adapters_load.run}
+NAMES = ("serving", "adapters", "long_prompt", "adapter_added", "startup", "preview", "plan_vs_kaito")
+LOADS = {"serving": serving_load.run, "adapters": adapters_load.run, "long_prompt": long_prompt.run}
 """Those that measure peers too."""
 
 
@@ -56,6 +65,10 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
     if load := LOADS.get(name):
         peers = {} if options.peers is None else {"peers": options.peers}
         return load(replace(comparison.QUICK if options.quick else comparison.Options(), **given, **peers), here)
+    if name == "adapter_added":
+        return adapter_added.run(
+            replace(adapter_added.QUICK if options.quick else adapter_added.Options(), **given), here
+        )
     return startup.run(replace(startup.QUICK if options.quick else startup.Options(), **given), here)
 
 

@@ -13,6 +13,8 @@ _SUBJECTS = (
     *("gardens", "birds that migrate", "an island", "volcanoes", "the art of cooking", "horses"),
 )
 
+_LONG_LINES = 70
+
 COUNT = len(_FORMS) * len(_SUBJECTS)
 """Different prompts."""
 
@@ -30,3 +32,13 @@ def prompt(number: int) -> str:
 def for_clients(clients: int, each: int, first: int) -> list[list[str]]:
     """A list of `each` prompts for every client, counted on from number `first`."""
     return [[prompt(first + client * each + turn) for turn in range(each)] for client in range(clients)]
+
+
+def long_prompt(number: int) -> str:
+    """A text of about 1,500 tokens with a question at its end; no two begin alike.
+
+    >>> 1100 < len(long_prompt(0).split()) < 1150, long_prompt(0)[:40] == long_prompt(1)[:40]
+    (True, False)
+    """
+    lines = [f"{turn + 1}. {prompt(number * 7 + turn)}" for turn in range(_LONG_LINES)]
+    return f"These are the tasks of week {number}:\n" + "\n".join(lines) + "\nWhich of them would you begin with?"

@@ -50,6 +50,7 @@ class Comparison:
         self._options = options
         self._patience = Patience(options.wait_seconds)
         self._each: dict[tuple[str, Level], int] = {}
+        self._variants: list[str] = []
         self.services: list[Service] = []
         self.measurements: list[Measurement] = []
         self.problems: dict[str, str] = {}
@@ -87,7 +88,7 @@ class Comparison:
     def _warm_up(self, service: Service) -> None:
         console.say(f"warming up: {service.label}")
         for level in self._options.levels:
-            asked = prompts.for_clients(level.clients, 1, first=prompts.COUNT - level.clients)
+            asked = prompts.for_clients(level.clients, 1, first=prompts.WARM_UP)
             load = client.load(service.base_url, service.models, asked, max_tokens=WARM_UP_TOKENS)
             self._each[service.label, level] = prompts_each(level, load.seconds, self._options)
 
@@ -100,6 +101,7 @@ class Comparison:
                     service,
                     level,
                     each=self._each[service.label, level],
+                    first=first_prompt(self._variant(service), run, level, attempt, self._options),
                     tokens=self._options.tokens,
                     run=run,
                     attempt=attempt,
@@ -113,6 +115,21 @@ class Comparison:
                 )
                 if not found.disturbed:
                     break
+
+    def _variant(self, service: Service) -> int:
+        """The place of how the service is asked among all such ways; one way has the same place in all services."""
+        self._variants = list(dict.fromkeys([*self._variants, service.variant]))
+        return self._variants.index(service.variant)
+
+
+def first_prompt(variant: int, run: int, level: Level, attempt: int, options: Options) -> int:
+    """The number of the first prompt of a measurement: no service is ever asked the same twice, but all get the same.
+
+    What a service still holds of a prompt it does not compute again, which would make a repeated one look faster.
+    """
+    sizes = [each.clients * each.each for each in options.levels]
+    measurements = (variant * options.runs + run) * options.attempts + attempt - 1
+    return measurements * sum(sizes) + sum(sizes[: options.levels.index(level)])
 
 
 def prompts_each(level: Level, warm_up_seconds: float, options: Options) -> int:

@@ -137,7 +137,7 @@ def _attempts(service: Service, number: int, options: Options, patience: Patienc
 
 async def _timeline(service: Service, number: int) -> Timeline:
     """Raises ServiceFailed."""
-    asked = [each for [each] in prompts.for_clients(STREAMS, 1, first=(number * STREAMS) % prompts.COUNT)]
+    asked = [each for [each] in prompts.for_clients(STREAMS, 1, first=number * STREAMS)]
     arrivals: list[list[Arrival]] = [[] for _ in asked]
     [model] = service.models[:1]
     async with client.connection(STREAMS + 1) as connection:

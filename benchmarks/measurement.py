@@ -67,6 +67,7 @@ def measure(
     level: Level,
     *,
     each: int,
+    first: int,
     tokens: int,
     run: int,
     attempt: int,
@@ -74,10 +75,9 @@ def measure(
 ) -> Measurement:
     """Put the load on the service. `everyone`: the processes of all services, so that they are not taken for strangers.
 
-    The same prompts for every service and attempt, others in every run; `each`: how many of its prompts a client asks.
-    Raises ServiceFailed.
+    each: how many of its prompts a client asks. first: the number of the first prompt. Raises ServiceFailed.
     """
-    asked = [own[:each] for own in prompts.for_clients(level.clients, level.each, run * level.clients * level.each)]
+    asked = [own[:each] for own in prompts.for_clients(level.clients, level.each, first)]
     load_average = os.getloadavg()[0]
     meter = CpuMeter(everyone)
     load = client.load(service.base_url, service.models, asked, tokens)

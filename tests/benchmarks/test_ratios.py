@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import adapters_load, comparison, ratios
+from benchmarks import adapters_load, comparison, prompts, ratios
 from benchmarks.service import LLAMA, MODELYARD, VLLM
 from tests.benchmarks.builders import measured
 
@@ -56,6 +56,21 @@ def test_adapters_are_compared_with_the_same_service_without_and_with_peers() ->
         ("vLLM, 4 adapters", "vLLM, no adapter"),
         ("modelyard, 4 adapters", "vLLM, 4 adapters"),
     ]
+
+
+def test_no_service_is_asked_the_same_twice() -> None:
+    options = comparison.Options(runs=3, attempts=2)
+    asked = [
+        number
+        for variant in range(5)
+        for run in range(3)
+        for level in options.levels
+        for attempt in (1, 2)
+        for first in [comparison.first_prompt(variant, run, level, attempt, options)]
+        for number in range(first, first + level.clients * level.each)
+    ]
+    assert len(set(asked)) == len(asked)
+    assert max(asked) < prompts.WARM_UP
 
 
 @pytest.mark.parametrize(

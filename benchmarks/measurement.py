@@ -12,7 +12,7 @@ from benchmarks import client, prompts
 from benchmarks.cpu import CpuMeter, CpuUse, memory_mib
 from benchmarks.figures import Spread, percentile
 from benchmarks.report import Row
-from benchmarks.service import Service
+from benchmarks.service import MODELYARD, Service
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,13 @@ COLUMNS: Row = (
 
 
 def rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """One row for every number of clients and service; of every run the attempt that counts."""
+    """One row for every number of clients and service, Modelyard first; of every run the attempt that counts."""
     groups: dict[tuple[int, str], list[Measurement]] = {}
     for each in counting(measurements):
         groups.setdefault((each.clients, each.service), []).append(each)
-    return [_row(*key, group) for key, group in sorted(groups.items())]
+    # Stable: services of one number of clients stay in the order in which they were measured.
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].program != MODELYARD))
+    return [_row(*key, group) for key, group in ordered]
 
 
 def _row(clients: int, service: str, group: Sequence[Measurement]) -> Row:

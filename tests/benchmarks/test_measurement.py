@@ -38,6 +38,12 @@ def test_rows_stand_by_number_of_clients_with_the_peer_below() -> None:
     ]
 
 
+def test_variants_stand_in_the_order_in_which_they_were_measured() -> None:
+    counts = ("no adapter", "4 adapters", "16 adapters", "100 adapters")
+    several = [measured(service=f"{MODELYARD}, {count}") for count in counts]
+    assert [row[0] for row in measurement.rows(several)] == [f"{MODELYARD}, {count}" for count in counts]
+
+
 def test_disturbance_and_early_stops_are_told() -> None:
     text = " ".join(measurement.notes([measured(strangers=0.9, stopped_early=2), measured(run=1)]))
     assert "1 of 2 measurements were disturbed" in text

@@ -35,7 +35,8 @@ class Options:
     wait_seconds: float = 120
     """How long all measurements together wait for other processes to leave the cores alone."""
     longest_seconds: float = 60
-    """A level that a service would need longer for, at its speed of the warm-up, is measured with fewer prompts."""
+    """A level that a service would need longer for, at its speed of the warm-up, is measured with fewer prompts. One
+    that took more than twice as long all the same is measured once: it is not repeated and not in later runs."""
     peers: tuple[str, ...] = tuple(PEERS)
     """Names in `peers.PEERS`."""
 
@@ -51,6 +52,7 @@ class Comparison:
         self._patience = Patience(options.wait_seconds)
         self._each: dict[tuple[str, Level], int] = {}
         self._variants: list[str] = []
+        self._too_slow: set[tuple[str, Level]] = set()
         self.services: list[Service] = []
         self.measurements: list[Measurement] = []
         self.problems: dict[str, str] = {}
@@ -95,6 +97,8 @@ class Comparison:
     def _run(self, run: int, service: Service) -> None:
         everyone = {each.name: each.processes for each in self.services}
         for level in self._options.levels:
+            if (service.label, level) in self._too_slow:
+                continue
             for attempt in range(1, self._options.attempts + 1):
                 self._patience.wait(everyone)
                 found = measure(
@@ -113,6 +117,9 @@ class Comparison:
                     f"{found.tokens_per_second:.1f} tokens/s in {found.seconds:.1f} s"
                     + (f", disturbed by {found.cpu.strangers:.1f} cores" if found.disturbed else "")
                 )
+                if found.seconds > 2 * self._options.longest_seconds:
+                    self._too_slow.add((service.label, level))
+                    break
                 if not found.disturbed:
                     break
 

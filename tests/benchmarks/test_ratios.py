@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import adapters_load, comparison, prompts, ratios
-from benchmarks.service import LLAMA, MODELYARD, VLLM
+from benchmarks.client import Load
+from benchmarks.service import LLAMA, MODELYARD, VLLM, Service
 from tests.benchmarks.builders import measured
 
 
@@ -81,3 +82,16 @@ def test_no_service_is_asked_the_same_twice() -> None:
 def test_a_slow_service_is_asked_fewer_prompts(warm_up_seconds: float, each: int) -> None:
     options = comparison.Options(tokens=128, longest_seconds=60)
     assert comparison.prompts_each(comparison.Level(1, 4), warm_up_seconds, options) == each
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(30.0, 3), (150.0, 1)], ids=["fast enough", "too slow"])
+def test_a_level_that_takes_far_too_long_is_measured_once(
+    seconds: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = comparison.Options(runs=3, levels=(comparison.Level(1, 1),), wait_seconds=0)
+    monkeypatch.setattr(comparison, "measure", lambda *_, **more: measured(seconds=seconds, run=more["run"]))
+    monkeypatch.setattr(comparison.client, "load", lambda *_, **__: Load((), 1.0))
+    compared = comparison.Comparison(options)
+    compared.services = [Service(name=MODELYARD, base_url="", models=[{"model": "chat"}], processes=())]
+    compared.measure()
+    assert len(compared.measurements) == runs

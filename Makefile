@@ -89,7 +89,7 @@ test-serving: ## tests beside PyTorch: engine, weights, API
 test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/stack
 
-bench: install ## tokens per second, time to first token, phases of start-up
+bench: install ## speed beside other servers, time to first token, phases of start-up
 	@$(WITH_TOOLS) $(BIN)/python -m benchmarks $(BENCH)
 
 docs: ## write the tables and the printed plans in the pages again

@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...] [--runs N] [--quick]; `make bench` does it with pulumi on PATH."""
+"""python -m benchmarks [NAME ...] [--runs N] [--quick] [--peers NAMES]; `make bench` does it with pulumi on PATH."""
 
 from __future__ import annotations
 
@@ -12,13 +12,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from benchmarks import adapters_load, plan_vs_kaito, preview, serving_load, startup
+from benchmarks import (
+    adapter_added,
+    adapters_load,
+    comparison,
+    long_prompt,
+    plan_vs_kaito,
+    preview,
+    serving_load,
+    startup,
+)
 from benchmarks.console import console
 from benchmarks.environment import environment, serving_python
 from benchmarks.errors import BenchmarkFailed
+from benchmarks.peers import PEERS
 from benchmarks.report import RESULTS, Report
 
-NAMES = ("serving", "adapters", "startup", "preview", "plan_vs_kaito")
+NAMES = ("serving", "adapters", "long_prompt", "adapter_added", "startup", "preview", "plan_vs_kaito")
+LOADS = {"serving": serving_load.run, "adapters": adapters_load.run, "long_prompt": long_prompt.run}
+"""Those that measure peers too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +62,13 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
         return plan_vs_kaito.run(here)
     if name == "preview":
         return preview.run(preview.Options(runs=1 if options.quick else options.runs or 3), here)
-    if name in ("serving", "adapters"):
-        load = replace(serving_load.QUICK if options.quick else serving_load.Options(), **given)
-        return serving_load.run(load, here) if name == "serving" else adapters_load.run(load, here)
+    if load := LOADS.get(name):
+        peers = {} if options.peers is None else {"peers": options.peers}
+        return load(replace(comparison.QUICK if options.quick else comparison.Options(), **given, **peers), here)
+    if name == "adapter_added":
+        return adapter_added.run(
+            replace(adapter_added.QUICK if options.quick else adapter_added.Options(), **given), here
+        )
     return startup.run(replace(startup.QUICK if options.quick else startup.Options(), **given), here)
 
 
@@ -70,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=_positive, help="runs of everything (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one short run: whether it works, not how fast it is")
     parser.add_argument("--wait", type=float, help="seconds to wait for other processes to be quiet (default: 120)")
+    known = ",".join(PEERS)
+    parser.add_argument("--peers", type=_peers, help=f"what to measure beside it, or none (default: {known})")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON files")
     return parser
 
@@ -78,6 +96,13 @@ def _name(text: str) -> str:
     if text not in NAMES:
         raise argparse.ArgumentTypeError(f"{text!r} is no benchmark; there are {', '.join(NAMES)}")
     return text
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(","))) if text != "none" else ()
+    if unknown := [name for name in names if name not in PEERS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no peer; there are {', '.join(PEERS)}, or none")
+    return names
 
 
 def _positive(text: str) -> int:

@@ -1,56 +1,48 @@
-"""What adapters cost: the same load on one service, without an adapter and with 1, 4, 16 and 100 of them in turn."""
+"""What adapters cost: one load without an adapter and with several of them in turn, beside peers that have any."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import modelyard
-from benchmarks.console import console
-from benchmarks.environment import PROJECT, Environment, serving_python
-from benchmarks.errors import BenchmarkFailed, ServiceFailed
+from benchmarks import modelyard, random_adapters, serving_load
+from benchmarks.comparison import Comparison, Options, weights_directory
+from benchmarks.environment import Environment
+from benchmarks.errors import ServiceFailed
+from benchmarks.peers import PEERS
+from benchmarks.random_adapters import RANK
+from benchmarks.ratios import Pair
 from benchmarks.report import Report
-from benchmarks.service import Service
-from benchmarks.serving_load import Comparison, Options, report, weights_directory
+from benchmarks.service import MODELYARD, Service
 
 NAME = "adapters_load"
 COUNTS = (1, 4, 16, 100)
-RANK = 8
-
-_MAKE = """
-import sys
-from pathlib import Path
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
-
-model, folder, count, rank = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-config = LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear", task_type="CAUSAL_LM")
-adapted = get_peft_model(base, config)
-for number in range(count):
-    torch.manual_seed(number)
-    for name, weight in adapted.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(weight, std=0.01)
-    adapted.save_pretrained(str(folder / f"adapter-{number:03}"))
-"""
+COMPARED = 4
+"""The number that every service with adapters is measured with."""
 
 
 def run(options: Options, environment: Environment) -> Report:
-    """Measure. Raises BenchmarkFailed and ServiceFailed."""
+    """Measure. Raises BenchmarkFailed, and ServiceFailed where Modelyard itself cannot be measured."""
+    chosen = [PEERS[name] for name in options.peers]
+    with_adapters = [peer for peer in chosen if peer.adapters]
     comparison = Comparison(options)
     with tempfile.TemporaryDirectory(prefix="modelyard-adapters-") as folder, contextlib.ExitStack() as stack:
-        adapters = _make(Path(folder), max(COUNTS))
-        service = stack.enter_context(modelyard.running(adapters))
-        comparison.services += [replace(service, name="no adapter"), *(_in_turn(service, count) for count in COUNTS)]
+        weights = weights_directory()
+        directories = random_adapters.make(weights, Path(folder), max(COUNTS))
+        service = stack.enter_context(modelyard.running(directories))
+        comparison.services += _in_turn(service, COUNTS)
+        for peer in with_adapters:
+            started = comparison.start(stack, peer.name, peer.start(weights, directories[: max(peer.adapters)]))
+            if started is not None:
+                comparison.services.remove(started)
+                comparison.services += _in_turn(started, peer.adapters)
         comparison.measure()
-    if comparison.problems:
-        raise ServiceFailed("; ".join(f"{name}: {problem}" for name, problem in comparison.problems.items()))
-    return report(
+    if own := [f"{name}: {problem}" for name, problem in comparison.problems.items() if name.startswith(MODELYARD)]:
+        raise ServiceFailed("; ".join(own))
+    return serving_load.report(
         options,
         environment,
         comparison.measurements,
@@ -58,21 +50,36 @@ def run(options: Options, environment: Environment) -> Report:
         name=NAME,
         what=f"{modelyard.PRESET} in bf16 with adapters of rank {RANK} on all linear layers, {max(COUNTS)} of them "
         "loaded",
-        parameters={"rank": RANK},
+        pairs=pairs([peer.name for peer in with_adapters]),
+        notes=[f"{peer.name} is not measured here: it serves no adapters" for peer in chosen if not peer.adapters],
+        parameters={"rank": RANK, "loaded": {peer.name: max(peer.adapters) for peer in with_adapters}},
     )
 
 
-def _in_turn(service: Service, count: int) -> Service:
-    """The same service, whose requests name so many adapters in turn."""
-    models = [f"{modelyard.WORKSPACE}:adapter-{number:03}" for number in range(count)]
-    return replace(service, name="1 adapter" if count == 1 else f"{count} adapters", models=models)
+def variant(count: int) -> str:
+    """How a service is called that is asked for so many adapters in turn.
+
+    >>> variant(0), variant(1), variant(16)
+    ('no adapter', '1 adapter', '16 adapters')
+    """
+    return "no adapter" if count == 0 else "1 adapter" if count == 1 else f"{count} adapters"
 
 
-def _make(folder: Path, count: int) -> list[Path]:
-    """Directories of random adapters for the model."""
-    command = [serving_python(), "-c", _MAKE, weights_directory(), folder, str(count), str(RANK)]
-    with console.step(f"making {count} adapters", usual="usually less than a minute"):
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BenchmarkFailed(f"no adapters could be made: {done.stderr.strip().splitlines()[-1]}")
-    return sorted(folder.iterdir())
+def pairs(peers: Sequence[str]) -> list[Pair]:
+    """Each service with adapters beside itself without, then Modelyard beside the peers with the same adapters.
+
+    >>> pairs([])
+    [('modelyard, 4 adapters', 'modelyard, no adapter')]
+    """
+    with_some, without = f", {variant(COMPARED)}", f", {variant(0)}"
+    own = [(f"{name}{with_some}", f"{name}{without}") for name in (MODELYARD, *peers)]
+    return [*own, *((f"{MODELYARD}{with_some}", f"{peer}{with_some}") for peer in peers)]
+
+
+def _in_turn(service: Service, counts: Sequence[int]) -> list[Service]:
+    """The service without an adapter, and the same whose requests name so many adapters in turn.
+
+    Its first target is the model itself.
+    """
+    plain = replace(service, variant=variant(0), models=service.models[:1])
+    return [plain, *(replace(service, variant=variant(count), models=service.models[1:][:count]) for count in counts)]

@@ -7,12 +7,14 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from benchmarks.errors import ServiceFailed
+from benchmarks.service import Target
 
 _TIMEOUT = httpx.Timeout(600)
 
@@ -55,8 +57,32 @@ class Load:
 
 def read(arrivals: Sequence[Arrival]) -> Answer:
     """The answer in a stream of server-sent events. Raises ServiceFailed if it is not a whole one."""
-    pieces: list[float] = []
-    tokens, finish_reason, rest = 0, "", b""
+    pieces = pieces_of(arrivals)
+    tokens, finish_reason = 0, ""
+    for _, event in _events(arrivals):
+        if usage := event.get("usage"):
+            tokens = usage["completion_tokens"]
+        for choice in event.get("choices", ()):
+            finish_reason = choice.get("finish_reason") or finish_reason
+    if not (tokens and pieces and finish_reason):
+        got = f"{len(pieces)} pieces of text, {tokens} tokens in usage, finish_reason {finish_reason or 'missing'}"
+        raise ServiceFailed(f"a stream came without what a whole answer has: {got}")
+    return Answer(tokens=tokens, finish_reason=finish_reason, pieces=tuple(pieces))
+
+
+def pieces_of(arrivals: Sequence[Arrival]) -> list[float]:
+    """When each piece of text arrived, of a stream that need not be whole. Raises ServiceFailed if it has an error."""
+    return [
+        seconds
+        for seconds, event in _events(arrivals)
+        for choice in event.get("choices", ())
+        if choice.get("delta", {}).get("content")
+    ]
+
+
+def _events(arrivals: Sequence[Arrival]) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Each event, and when its last byte came."""
+    rest = b""
     for arrival in arrivals:
         *lines, rest = (rest + arrival.data).split(b"\n")
         for line in lines:
@@ -66,19 +92,10 @@ def read(arrivals: Sequence[Arrival]) -> Answer:
             event = json.loads(payload)
             if "error" in event:
                 raise ServiceFailed(f"the stream ended with an error: {event['error']}")
-            if usage := event.get("usage"):
-                tokens = usage["completion_tokens"]
-            for choice in event.get("choices", ()):
-                finish_reason = choice.get("finish_reason") or finish_reason
-                if choice.get("delta", {}).get("content"):
-                    pieces.append(arrival.seconds)
-    if not (tokens and pieces and finish_reason):
-        got = f"{len(pieces)} pieces of text, {tokens} tokens in usage, finish_reason {finish_reason or 'missing'}"
-        raise ServiceFailed(f"a stream came without what a whole answer has: {got}")
-    return Answer(tokens=tokens, finish_reason=finish_reason, pieces=tuple(pieces))
+            yield arrival.seconds, event
 
 
-def load(base_url: str, models: Sequence[str], prompts: Sequence[Sequence[str]], max_tokens: int) -> Load:
+def load(base_url: str, models: Sequence[Target], prompts: Sequence[Sequence[str]], max_tokens: int) -> Load:
     """As many clients as there are lists of prompts, each asking one prompt of its list after the other.
 
     base_url: that of the OpenAI API, with its /v1. models: the requests of all clients name them in turn.
@@ -93,12 +110,9 @@ def load(base_url: str, models: Sequence[str], prompts: Sequence[Sequence[str]],
 
 
 async def _clients(
-    base_url: str, models: Sequence[str], prompts: Sequence[Sequence[str]], max_tokens: int
+    base_url: str, models: Sequence[Target], prompts: Sequence[Sequence[str]], max_tokens: int
 ) -> tuple[list[list[Arrival]], float]:
-    # Bytes as they come: a compressed stream would be held back until there is enough to compress.
-    headers = {"Accept-Encoding": "identity"}
-    limits = httpx.Limits(max_connections=len(prompts))
-    async with httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers, trust_env=False) as client:
+    async with connection(len(prompts)) as client:
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             names = itertools.cycle(models)
@@ -109,21 +123,31 @@ async def _clients(
 
 
 async def _client(
-    client: httpx.AsyncClient, base_url: str, asked: Sequence[tuple[str, str]], max_tokens: int
+    client: httpx.AsyncClient, base_url: str, asked: Sequence[tuple[Target, str]], max_tokens: int
 ) -> list[list[Arrival]]:
-    return [await _stream(client, base_url, model, prompt, max_tokens) for model, prompt in asked]
+    return [await stream(client, base_url, model, prompt, max_tokens, []) for model, prompt in asked]
 
 
-async def _stream(client: httpx.AsyncClient, base_url: str, model: str, prompt: str, max_tokens: int) -> list[Arrival]:
+def connection(clients: int) -> httpx.AsyncClient:
+    """For so many requests at once."""
+    # Bytes as they come: a compressed stream would be held back until there is enough to compress.
+    headers = {"Accept-Encoding": "identity"}
+    limits = httpx.Limits(max_connections=clients)
+    return httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers, trust_env=False)
+
+
+async def stream(
+    client: httpx.AsyncClient, base_url: str, model: Target, prompt: str, max_tokens: int, arrivals: list[Arrival]
+) -> list[Arrival]:
+    """One request's stream to its end; `arrivals`, which is returned, can be looked at meanwhile."""
     body = {
-        "model": model,
+        **model,
         "messages": [{"role": "user", "content": prompt}],
         "max_tokens": max_tokens,
         "temperature": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    arrivals: list[Arrival] = []
     begun = time.perf_counter()
     async with client.stream("POST", f"{base_url}/chat/completions", json=body) as response:
         if response.is_error:

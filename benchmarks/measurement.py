@@ -12,7 +12,7 @@ from benchmarks import client, prompts
 from benchmarks.cpu import CpuMeter, CpuUse, memory_mib
 from benchmarks.figures import Spread, percentile
 from benchmarks.report import Row
-from benchmarks.service import Service
+from benchmarks.service import MODELYARD, Service
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,13 @@ class Measurement:
     """What the clients of one level saw. Times of single requests and tokens are in milliseconds."""
 
     service: str
+    """The service's label."""
+    program: str
+    """The service's name: one program may be measured in several ways."""
     run: int
     clients: int
+    each: int
+    """Prompts that each client asked."""
     attempt: int
     """From 1; a disturbed measurement is repeated."""
     seconds: float
@@ -61,6 +66,8 @@ def measure(
     service: Service,
     level: Level,
     *,
+    each: int,
+    first: int,
     tokens: int,
     run: int,
     attempt: int,
@@ -68,9 +75,9 @@ def measure(
 ) -> Measurement:
     """Put the load on the service. `everyone`: the processes of all services, so that they are not taken for strangers.
 
-    The same prompts for every service and attempt, others in every run. Raises ServiceFailed.
+    each: how many of its prompts a client asks. first: the number of the first prompt. Raises ServiceFailed.
     """
-    asked = prompts.for_clients(level.clients, level.each, first=run * level.clients * level.each)
+    asked = [own[:each] for own in prompts.for_clients(level.clients, level.each, first)]
     load_average = os.getloadavg()[0]
     meter = CpuMeter(everyone)
     load = client.load(service.base_url, service.models, asked, tokens)
@@ -79,9 +86,11 @@ def measure(
     gaps = [gap * 1000 for answer in load.answers for gap in answer.gaps]
     total = sum(answer.tokens for answer in load.answers)
     return Measurement(
-        service=service.name,
+        service=service.label,
+        program=service.name,
         run=run,
         clients=level.clients,
+        each=each,
         attempt=attempt,
         seconds=load.seconds,
         tokens=total,
@@ -115,11 +124,13 @@ COLUMNS: Row = (
 
 
 def rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """One row for every number of clients and service; of every run the attempt that counts."""
+    """One row for every number of clients and service, Modelyard first; of every run the attempt that counts."""
     groups: dict[tuple[int, str], list[Measurement]] = {}
     for each in counting(measurements):
         groups.setdefault((each.clients, each.service), []).append(each)
-    return [_row(*key, group) for key, group in sorted(groups.items())]
+    # Stable: services of one number of clients stay in the order in which they were measured.
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], item[1][0].program != MODELYARD))
+    return [_row(*key, group) for key, group in ordered]
 
 
 def _row(clients: int, service: str, group: Sequence[Measurement]) -> Row:
@@ -134,7 +145,7 @@ def _row(clients: int, service: str, group: Sequence[Measurement]) -> Row:
         spread(lambda each: each.first_token_p95, "ms"),
         spread(lambda each: each.gap_p50, "ms"),
         spread(lambda each: each.gap_p95, "ms"),
-        spread(lambda each: each.cpu.services[each.service]),
+        spread(lambda each: each.cpu.services[each.program]),
         spread(lambda each: each.memory_mib / 1024, "GiB"),
     )
 
@@ -153,6 +164,13 @@ def notes(measurements: Sequence[Measurement]) -> list[str]:
         found.append(f"{repeated} disturbed measurements were repeated and do not count")
     if early := sum(each.stopped_early for each in counted):
         found.append(f"{early} answers stopped before they had all the tokens asked for")
+    if idle := [max(_others(each), default=0.0) for each in counted]:
+        found.append(f"services that were not asked anything used up to {max(idle):.2f} cores meanwhile")
     if counted:
         found.append(f"the clients themselves used up to {max(each.cpu.client for each in counted):.2f} cores")
     return found
+
+
+def _others(each: Measurement) -> list[float]:
+    """Cores of the services that were not measured then."""
+    return [cores for program, cores in each.cpu.services.items() if program != each.program]

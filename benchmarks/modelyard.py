@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.console import console
 from benchmarks.errors import BenchmarkFailed, ServiceFailed
-from benchmarks.service import MODELYARD, Service
+from benchmarks.service import MODELYARD, Service, Target
 from components.reconciliation import ports
 from tests.stack.yard import STACK, TINY, Yard, workspace
 
@@ -30,15 +31,26 @@ def temporary_yard(environment: Mapping[str, str] | None = None, adapters: Seque
         try:
             # Pinned, because others may be looking for a port upwards from the usual one at this very moment.
             serve, dashboard = ports.any_free(2)
-            wanted = {"servePort": serve, "dashboardPort": dashboard}
-            spec = workspace(WORKSPACE, preset=PRESET)
-            spec["inference"]["adapters"] = [
-                {"source": {"name": directory.name, "uri": f"file:{directory}"}} for directory in adapters
-            ]
-            yard.configure(spec, ray=wanted)
+            yard.configure(spec(adapters), ray={"servePort": serve, "dashboardPort": dashboard})
             yield yard
         finally:
             yard.close()
+
+
+def spec(adapters: Sequence[Path] = ()) -> dict[str, Any]:
+    """The workspace as the stack's config has it."""
+    wanted = workspace(WORKSPACE, preset=PRESET)
+    wanted["inference"]["adapters"] = [
+        {"source": {"name": directory.name, "uri": f"file:{directory}"}} for directory in adapters
+    ]
+    return wanted
+
+
+def configure(yard: Yard, adapters: Sequence[Path] = ()) -> None:
+    """Edit the adapters of a yard whose Ray runs, and nothing else."""
+    record = yard.record
+    ports_now = {"servePort": record.serve_port, "dashboardPort": record.dashboard_port}
+    yard.configure(spec(adapters), ray=ports_now)
 
 
 def pulumi(yard: Yard, command: str, *arguments: str) -> float:
@@ -56,11 +68,16 @@ def up(yard: Yard, *arguments: str) -> float:
     return pulumi(yard, "up", "--yes", *arguments)
 
 
+def targets(adapters: Sequence[Path]) -> list[Target]:
+    """The model, then each adapter."""
+    return [{"model": WORKSPACE}, *({"model": f"{WORKSPACE}:{each.name}"} for each in adapters)]
+
+
 @contextmanager
 def running(adapters: Sequence[Path] = ()) -> Iterator[Service]:
     """The service that one `pulumi up` makes. Raises ServiceFailed.
 
-    adapters: directories of adapters that it serves too, by their names.
+    adapters: directories of adapters that it serves too, by their names; the first target is the model without.
     """
     with temporary_yard(adapters=adapters) as yard:
         try:
@@ -69,5 +86,8 @@ def running(adapters: Sequence[Path] = ()) -> Iterator[Service]:
         except BenchmarkFailed as failure:
             raise ServiceFailed(str(failure)) from failure
         yield Service(
-            name=MODELYARD, base_url=yard.endpoint(WORKSPACE), models=(WORKSPACE,), processes=tuple(yard.processes())
+            name=MODELYARD,
+            base_url=yard.endpoint(WORKSPACE),
+            models=targets(adapters),
+            processes=tuple(yard.processes()),
         )

@@ -13,20 +13,32 @@ _SUBJECTS = (
     *("gardens", "birds that migrate", "an island", "volcanoes", "the art of cooking", "horses"),
 )
 
-COUNT = len(_FORMS) * len(_SUBJECTS)
-"""Different prompts."""
+_LONG_LINES = 57
+
+WARM_UP = 1_000_000
+"""Prompts from this number up are those of warm-ups."""
 
 
 def prompt(number: int) -> str:
-    """The prompt of this number; they repeat after `COUNT`, since 6 forms and 25 subjects have no common divisor.
+    """The prompt of this number, which begins with it: no beginning of another one is its own.
 
     >>> prompt(0)
-    'Write a long and detailed story about the sea, at least one thousand words.'
+    'Task 1: write a long and detailed story about the sea, at least one thousand words.'
     """
     form, subject = _FORMS[number % len(_FORMS)], _SUBJECTS[number % len(_SUBJECTS)]
-    return f"Write a long and detailed {form} about {subject}, at least one thousand words."
+    return f"Task {number + 1}: write a long and detailed {form} about {subject}, at least one thousand words."
 
 
 def for_clients(clients: int, each: int, first: int) -> list[list[str]]:
     """A list of `each` prompts for every client, counted on from number `first`."""
     return [[prompt(first + client * each + turn) for turn in range(each)] for client in range(clients)]
+
+
+def long_prompt(number: int) -> str:
+    """A text of about 1,500 tokens with a question at its end; no two begin alike.
+
+    >>> 1000 < len(long_prompt(0).split()) < 1100, long_prompt(0)[:40] == long_prompt(1)[:40]
+    (True, False)
+    """
+    lines = [f"{turn + 1}. {prompt(number * 7 + turn)}" for turn in range(_LONG_LINES)]
+    return f"These are the tasks of week {number}:\n" + "\n".join(lines) + "\nWhich of them would you begin with?"

@@ -17,6 +17,17 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Table:
+    """A further table of a report."""
+
+    title: str
+    columns: Row
+    rows: Sequence[Row]
+    values: Sequence[Mapping[str, object]]
+    """What the rows are made of, as numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One benchmark's outcome. All figures are in `runs`; `rows` are made of them."""
 
@@ -31,6 +42,8 @@ class Report:
     runs: Sequence[Mapping[str, object]]
     text_columns: Row = ()
     """Those with words, which stand to the left."""
+    tables: Sequence[Table] = ()
+    """What the first table's figures make together."""
 
     def text(self) -> str:
         lines = [
@@ -38,6 +51,8 @@ class Report:
             self.environment.text(),
             *table(self.columns, self.rows, self.text_columns),
         ]
+        for more in self.tables:
+            lines += ["", more.title, *table(more.columns, more.rows)]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def document(self) -> dict[str, object]:
@@ -48,6 +63,14 @@ class Report:
             "environment": asdict(self.environment),
             "parameters": dict(self.parameters),
             "table": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
+            "tables": [
+                {
+                    "title": more.title,
+                    "table": [dict(zip(more.columns, row, strict=True)) for row in more.rows],
+                    "values": [dict(each) for each in more.values],
+                }
+                for more in self.tables
+            ],
             "notes": list(self.notes),
             "runs": [dict(run) for run in self.runs],
         }

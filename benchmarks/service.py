@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
 
 MODELYARD = "modelyard"
 TRANSFORMERS = "transformers serve"
+VLLM = "vLLM"
+LLAMA = "llama-server"
+
+Target = Mapping[str, object]
+"""The fields of a request that choose the model: `model`, and where adapters are chosen in another way, that one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +22,13 @@ class Service:
 
     name: str
     base_url: str
-    models: Sequence[str]
-    """Ids that its clients ask for in turn."""
+    models: Sequence[Target]
+    """What its clients ask for in turn."""
     processes: Sequence[psutil.Process]
+    variant: str = ""
+    """How it is asked, where one service is measured in several ways: "4 adapters"."""
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return f"{self.name}, {self.variant}" if self.variant else self.name

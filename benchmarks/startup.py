@@ -90,7 +90,7 @@ def _bring_up(yard: Yard, what: str, number: int, patience: Patience) -> Run:
     use = meter.stop(started=yard.processes())
     console.say(f"{what}, run {number + 1}: {seconds:.1f} s")
     base_url = yard.endpoint(modelyard.WORKSPACE)
-    load = client.load(base_url, modelyard.WORKSPACE, [[prompts.prompt(number)]], max_tokens=8)
+    load = client.load(base_url, [{"model": modelyard.WORKSPACE}], [[prompts.prompt(number)]], max_tokens=8)
     outputs: dict[str, float] = yard.outputs()[modelyard.WORKSPACE]["phases"]
     return Run(
         what=what,

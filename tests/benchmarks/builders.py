@@ -9,7 +9,7 @@ from benchmarks.client import Arrival
 from benchmarks.cpu import CpuUse
 from benchmarks.environment import Environment
 from benchmarks.measurement import Measurement
-from benchmarks.service import MODELYARD, TRANSFORMERS
+from benchmarks.service import LLAMA, MODELYARD, TRANSFORMERS, VLLM
 
 HERE = Environment(
     date="2026-11-23T15:00:00Z",
@@ -28,10 +28,16 @@ HERE = Environment(
 def measured(tokens_per_second: float = 60.0, **more: Any) -> Measurement:  # noqa: ANN401 - any field
     """A measurement of Modelyard with one client, undisturbed."""
     strangers = more.pop("strangers", 0.0)
+    idle = more.pop("idle", 0.0)
+    service = more.pop("service", MODELYARD)
+    program = service.partition(", ")[0]
+    services = {name: 1.8 if name == program else idle for name in (MODELYARD, VLLM, LLAMA, TRANSFORMERS)}
     values: dict[str, Any] = {
-        "service": MODELYARD,
+        "service": service,
+        "program": program,
         "run": 0,
         "clients": 1,
+        "each": 4,
         "attempt": 1,
         "seconds": 4.0,
         "tokens": 240,
@@ -42,7 +48,7 @@ def measured(tokens_per_second: float = 60.0, **more: Any) -> Measurement:  # no
         "gap_p95": 16.0,
         "gap_max": 20.0,
         "stopped_early": 0,
-        "cpu": CpuUse(services={MODELYARD: 1.8, TRANSFORMERS: 0.0}, client=0.05, strangers=strangers),
+        "cpu": CpuUse(services=services, client=0.05, strangers=strangers),
         "memory_mib": 2048.0,
         "load_average": 0.5,
     }

@@ -15,6 +15,7 @@ from tests.benchmarks.builders import event, piece
 ROLE = event(0.01, choices=[{"delta": {"role": "assistant"}, "finish_reason": None}])
 END = event(0.5, choices=[{"delta": {}, "finish_reason": "length"}])
 USAGE = event(0.5, choices=[], usage={"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12})
+GOOD = {"model": "good"}
 DONE = Arrival(0.5, b"data: [DONE]\n\n")
 
 
@@ -63,11 +64,12 @@ def test_half_an_answer_is_no_answer(arrivals: list[Arrival], words: str) -> Non
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers whoever asks for the model `good`; the others are refused."""
+    """Answers whoever asks for the model `good`, and for "adapted" with an adapter; the others are refused."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         good = b'"model":"good"' in body and b'"include_usage":true' in body
+        good = good and (b'"adapted"' not in body or b'"lora":[{"id":0' in body)
         answer = b"".join(each.data for each in (piece(0, "The"), piece(0, " sea"), END, USAGE, DONE))
         self.send_response(200 if good else 429)
         self.end_headers()
@@ -86,7 +88,7 @@ def base_url() -> Iterator[str]:
 
 
 def test_every_client_asks_every_prompt_of_its_list(base_url: str) -> None:
-    found = load(base_url, ["good"], [["a", "b"], ["c", "d"], ["e", "f"]], max_tokens=3)
+    found = load(base_url, [GOOD], [["a", "b"], ["c", "d"], ["e", "f"]], max_tokens=3)
     assert len(found.answers) == 6
     assert {answer.tokens for answer in found.answers} == {3}
     assert 0 < max(answer.first_token for answer in found.answers) <= found.seconds
@@ -94,9 +96,15 @@ def test_every_client_asks_every_prompt_of_its_list(base_url: str) -> None:
 
 def test_a_refusal_is_reported_with_its_status_and_words(base_url: str) -> None:
     with pytest.raises(ServiceFailed, match="429: too many requests"):
-        load(base_url, ["good", "bad"], [["a"], ["b"]], max_tokens=3)
+        load(base_url, [GOOD, {"model": "bad"}], [["a"], ["b"]], max_tokens=3)
+
+
+def test_other_fields_of_a_target_are_sent_too(base_url: str) -> None:
+    with pytest.raises(ServiceFailed, match="429"):
+        load(base_url, [GOOD], [["adapted"]], max_tokens=3)
+    assert load(base_url, [{**GOOD, "lora": [{"id": 0, "scale": 1.0}]}], [["adapted"]], max_tokens=3).answers
 
 
 def test_a_service_that_is_not_there_is_reported() -> None:
     with pytest.raises(ServiceFailed, match="ConnectError"):
-        load("http://127.0.0.1:9/v1", ["good"], [["a"]], max_tokens=3)
+        load("http://127.0.0.1:9/v1", [GOOD], [["a"]], max_tokens=3)

@@ -38,6 +38,12 @@ def test_rows_stand_by_number_of_clients_with_the_peer_below() -> None:
     ]
 
 
+def test_variants_stand_in_the_order_in_which_they_were_measured() -> None:
+    counts = ("no adapter", "4 adapters", "16 adapters", "100 adapters")
+    several = [measured(service=f"{MODELYARD}, {count}") for count in counts]
+    assert [row[0] for row in measurement.rows(several)] == [f"{MODELYARD}, {count}" for count in counts]
+
+
 def test_disturbance_and_early_stops_are_told() -> None:
     text = " ".join(measurement.notes([measured(strangers=0.9, stopped_early=2), measured(run=1)]))
     assert "1 of 2 measurements were disturbed" in text
@@ -46,11 +52,24 @@ def test_disturbance_and_early_stops_are_told() -> None:
 
 
 def test_quiet_runs_are_told_nothing_of_but_the_clients_share() -> None:
-    assert measurement.notes([measured()]) == ["the clients themselves used up to 0.05 cores"]
+    assert measurement.notes([measured(idle=0.02)]) == [
+        "services that were not asked anything used up to 0.02 cores meanwhile",
+        "the clients themselves used up to 0.05 cores",
+    ]
+
+
+def test_variants_of_one_program_have_rows_of_their_own_and_its_cores() -> None:
+    several = [measured(service=f"{MODELYARD}, {variant}") for variant in ("no adapter", "4 adapters")]
+    rows = [dict(zip(measurement.COLUMNS, row, strict=True)) for row in measurement.rows(several)]
+    assert {row[""] for row in rows} == {"modelyard, no adapter", "modelyard, 4 adapters"}
+    assert {row["cores used"] for row in rows} == {"1.80"}
 
 
 def test_all_prompts_differ() -> None:
-    assert len({prompts.prompt(number) for number in range(prompts.COUNT)}) == prompts.COUNT
+    assert len({prompts.prompt(number) for number in range(2000)}) == 2000
+    assert len({prompts.prompt(number).split(",")[0].split(":")[1] for number in range(150)}) == 150, (
+        "forms and subjects"
+    )
 
 
 def test_clients_never_share_a_prompt_within_a_run() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import serving_load, startup
+from benchmarks import comparison, serving_load, startup
 from benchmarks.__main__ import main
 from benchmarks.phases import Phases
 from benchmarks.report import Report, table
-from benchmarks.service import TRANSFORMERS
+from benchmarks.service import LLAMA, TRANSFORMERS, VLLM
 from benchmarks.startup import Run
 from tests.benchmarks.builders import HERE, measured
 from toolchain.console import Console
@@ -25,7 +25,7 @@ PHASES = Phases.of(22.0, 6.0, OUTPUTS, 0.04)
 def load_report(problems: dict[str, str] | None = None) -> Report:
     measurements = [measured(60.0 + run, run=run) for run in range(3)]
     measurements += [measured(30.0, service=TRANSFORMERS, run=run) for run in range(3)]
-    return serving_load.report(serving_load.Options(), HERE, measurements, problems or {})
+    return serving_load.report(comparison.Options(), HERE, measurements, problems or {})
 
 
 def test_the_table_says_what_ran_and_where() -> None:
@@ -36,6 +36,23 @@ def test_the_table_says_what_ran_and_where() -> None:
     assert "with changes" in replace(HERE, changed=True).text()
     assert lines[3].split()[:4] == ["modelyard", "1", "61.0", "±"]
     assert lines[4].startswith("transformers serve")
+
+
+def test_the_ratios_stand_below_the_figures_that_they_are_made_of() -> None:
+    lines = load_report().text().splitlines()
+    [heading] = [number for number, line in enumerate(lines) if line.startswith("ratios of the same run")]
+    assert lines[heading - 1] == ""
+    assert lines[heading + 2].split() == [
+        "modelyard",
+        "/",
+        *TRANSFORMERS.split(),
+        "1",
+        *["2.03", "±", "0.03", "1.00", "±", "0.00", "3", "0"],
+    ]
+
+
+def test_a_peer_that_was_given_up_has_no_ratio() -> None:
+    assert "ratios of" not in load_report({TRANSFORMERS: "it ended"}).text()
 
 
 def test_columns_stand_under_their_headings() -> None:
@@ -64,6 +81,9 @@ def test_the_json_has_every_run_and_reads_back(tmp_path: Path) -> None:
     assert [run["tokens_per_second"] for run in document["runs"]] == [60, 61, 62, 30, 30, 30]
     assert all(run["counts"] and run["cpu"]["strangers"] == 0 for run in document["runs"])
     assert len(document["table"]) == 2
+    [beside] = document["tables"]
+    assert beside["values"][0]["tokens_per_second"]["median"] == pytest.approx(61 / 30, abs=1e-6)
+    assert set(document["parameters"]["peers"]) == {VLLM, LLAMA, TRANSFORMERS}
     assert list(tmp_path.glob("results/*")) == [file], "a partial file was left"
 
 
@@ -91,8 +111,9 @@ def test_startup_has_a_row_for_every_kind_of_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["servng"], "there are serving, adapters, startup, preview, plan_vs_kaito"),
+        (["servng"], "there are serving, adapters, long_prompt, adapter_added, startup, preview, plan_vs_kaito"),
         (["--runs", "0"], "not a number from 1 up"),
+        (["--peers", "vllm,olama"], "'olama' is no peer; there are vllm, llama-server, transformers, or none"),
     ],
 )
 def test_the_command_line_refuses_what_it_does_not_know(

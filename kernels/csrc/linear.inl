@@ -36,7 +36,8 @@ void pack(const modelyard::bf16* weight, int64_t out, int64_t in, modelyard::bf1
 template <int M>
 INLINE void tile(const float* x, int64_t in, const modelyard::bf16* w, const float* bias, modelyard::bf16* y,
                  int64_t out, int64_t count) {
-  constexpr int CHAINS = M == 1 ? 4 : M <= 3 && WIDTH == 8 ? 2 : M <= 4 ? 2 : 1;
+  // independent sums hide the latency of an addition; more of them than there are registers would go through memory
+  constexpr int CHAINS = M == 1 ? 4 : M <= (WIDTH == 8 ? 3 : 6) ? 2 : 1;
   floats low[CHAINS][M] = {}, high[CHAINS][M] = {};
   int64_t k = 0;
   for (; k + CHAINS <= in; k += CHAINS) {

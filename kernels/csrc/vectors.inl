@@ -78,7 +78,7 @@ INLINE floats exponential(floats x) {
   return result * (floats)((power + 127) << 23);
 }
 
-void to_float(const modelyard::bf16* from, float* to, int64_t size) {
+[[maybe_unused]] void to_float(const modelyard::bf16* from, float* to, int64_t size) {
   int64_t i = 0;
   for (; i + WIDTH <= size; i += WIDTH) put(to + i, get(from + i));
   for (; i < size; ++i) {

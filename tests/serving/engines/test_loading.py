@@ -86,7 +86,7 @@ def test_a_model_that_the_engine_would_run_wrongly_is_refused(config: PreTrained
 
 
 def test_a_model_whose_logits_differ_is_refused(build: BuildEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = build()
+    engine = build(recorded=False)
     model: Any = engine.model
     monkeypatch.setattr(model.model.layers[-1].self_attn, "layer_idx", 0)  # as models do whose layers share their keys
     with pytest.raises(StartupFailure, match="gives other logits in this engine than in transformers"):
@@ -105,7 +105,7 @@ def test_a_cache_that_does_not_fit_is_told_with_its_size(build: BuildEngine, mon
 
 
 def test_a_model_that_keeps_its_sliding_window_to_itself_is_refused(build: BuildEngine) -> None:
-    engine = build("gemma2")
+    engine = build("gemma2", recorded=False)
     model: Any = engine.model
     model.model.layers[0].self_attn.sliding_window = None
     with pytest.raises(StartupFailure, match="sliding window of its layer 0"):

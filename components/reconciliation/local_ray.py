@@ -312,9 +312,9 @@ class LocalRay:
             "HF_HUB_OFFLINE": "1",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._token_file),
-            # Without it Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces.
-            # Ray would have its workers, and so the engine, step back behind every other process of the machine
+            # Ray would have its workers, and so the engine, step back behind every other process of the machine.
             "RAY_worker_niceness": "0",
+            # Without it Ray replaces 127.0.0.1 by the machine's outer address and listens on all interfaces.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "DASHBOARD_METRIC_PORT": str(dashboard_metrics),
             "AUTOSCALER_METRIC_PORT": str(autoscaler_metrics),

@@ -35,12 +35,6 @@ void set_rows(int64_t step, const Tensor& slots, const Tensor& strengths) {
   steps[step] = std::move(rows);
 }
 
-void forget(int64_t number) {
-  std::lock_guard<std::mutex> held(guard);
-  layers.erase(number);
-  steps.erase(number);
-}
-
 template <class T>
 void add_adapters(const Adapters& adapters, const Rows& step, const T* x, T* y, int64_t in, int64_t out) {
   int64_t rows = step.slots.size(), ranks = adapters.ranks;

@@ -1,4 +1,5 @@
-// Attention over the engine's cache, of rows of many sequences in one call.
+// Attention over the engine's cache, of rows of many sequences in one call. The cache's tensors are told beside the step,
+// as adapters are: tensors in a recorded step are compared with each other, which takes minutes for a large cache.
 
 template <class T>
 void store(const Tensor& from, Tensor& cache, const int64_t* slots, const int64_t* positions, int64_t rows) {
@@ -103,4 +104,31 @@ Tensor attend(const Tensor& query, const Tensor& key, const Tensor& value, Tenso
   });
   TORCH_CHECK(built, "attention over heads of ", dim, " numbers is not built");
   return output;
+}
+
+std::unordered_map<int64_t, std::unordered_map<int64_t, std::pair<Tensor, Tensor>>> caches;
+
+void set_cache(int64_t cache, int64_t layer, const Tensor& keys, const Tensor& values) {
+  std::lock_guard<std::mutex> held(guard);
+  caches[cache][layer] = {keys, values};
+}
+
+Tensor attend_to_cache(const Tensor& query, const Tensor& key, const Tensor& value, int64_t cache, int64_t layer,
+                       const Tensor& slots, const Tensor& positions, double scale, int64_t window, double softcap,
+                       const std::optional<Tensor>& sinks) {
+  std::pair<Tensor, Tensor> tensors;
+  {
+    std::lock_guard<std::mutex> held(guard);
+    auto known = caches.find(cache);
+    TORCH_CHECK(known != caches.end() && known->second.count(layer), "no cache for layer ", layer);
+    tensors = known->second[layer];
+  }
+  return attend(query, key, value, tensors.first, tensors.second, slots, positions, scale, window, softcap, sinks);
+}
+
+void forget(int64_t number) {
+  std::lock_guard<std::mutex> held(guard);
+  layers.erase(number);
+  steps.erase(number);
+  caches.erase(number);
 }

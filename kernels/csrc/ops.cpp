@@ -106,4 +106,10 @@ TORCH_LIBRARY(modelyard, library) {
       "attend(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, Tensor slots, "
       "Tensor positions, float scale, int window, float softcap, Tensor? sinks) -> Tensor",
       attend);
+  library.def("set_cache(int cache, int layer, Tensor keys, Tensor values) -> ()", set_cache);
+  // what it writes is not among its arguments; a recorder leaves out what seems to have no effect only if nobody reads it
+  library.def(
+      "attend_to_cache(Tensor query, Tensor key, Tensor value, int cache, int layer, Tensor slots, Tensor positions, "
+      "float scale, int window, float softcap, Tensor? sinks) -> Tensor",
+      attend_to_cache);
 }

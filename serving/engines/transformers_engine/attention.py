@@ -180,9 +180,9 @@ def attend(
     scale = int(query.shape[-1]) ** -0.5 if scaling is None else float(scaling)
     rows, new_keys, new_values = (each[0].transpose(0, 1) for each in (query, key, value))
     if kernels.can_attend(query, value):
-        keys, values = step.cache.tensors(layer, new_keys, new_values)
-        output = kernels.operators().attend(
-            *(rows, new_keys, new_values, keys, values, step.slots, step.positions),
+        step.cache.tensors(layer, new_keys, new_values)
+        output = kernels.operators().attend_to_cache(
+            *(rows, new_keys, new_values, step.cache.number, layer, step.slots, step.positions),
             *(scale, sliding_window or 0, softcap or 0.0, s_aux),
         )
         return output.unsqueeze(0), None

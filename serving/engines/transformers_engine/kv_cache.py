@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+import mmap
+
 import torch
+
+from serving.engines.transformers_engine import kernels
 
 
 class KvCache:
@@ -18,6 +22,8 @@ class KvCache:
         self.context = context
         self.device = device
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.number = kernels.number_of(self) if kernels.available() else 0
+        """What the kernels know this cache by."""
 
     @property
     def layers(self) -> int:
@@ -49,6 +55,8 @@ class KvCache:
         """The layer's keys and values, for such rows as `key` and `value`."""
         if layer not in self._layers:
             self._layers[layer] = (self._zeros(key), self._zeros(value))
+            if self.number:
+                kernels.operators().set_cache(self.number, layer, *self._layers[layer])
         return self._layers[layer]
 
     @torch.inference_mode()
@@ -69,6 +77,18 @@ class KvCache:
         shape = (self.slots, self.context, *like.shape[1:])
         if self.device.type != "cpu":
             return torch.zeros(shape, dtype=like.dtype, device=self.device)
-        # torch.zeros touches every page; numpy's zeros are pages that the kernel fills when they are needed
-        size = int(np.prod(shape)) * like.element_size()
-        return torch.from_numpy(np.zeros(size, dtype=np.uint8)).view(like.dtype).view(shape)
+        # torch.zeros touches every page; these are pages that the kernel fills when they are needed
+        memory = _reserved(math.prod(shape) * like.element_size())
+        return torch.frombuffer(memory, dtype=like.dtype, count=math.prod(shape)).view(shape)
+
+
+def _reserved(size: int) -> mmap.mmap:
+    """Raises MemoryError."""
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(str(error)) from error
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # pages of 2 MiB would be filled for a few tokens of each slot and layer: seconds, and gigabytes
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory

@@ -60,10 +60,13 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PromptBudget:
-    """Prompt tokens that one step computes at most: few while sequences decode, whose next token waits for the step."""
+    """Prompt tokens that one step computes at most."""
 
     beside_decoding: int
+    """For each prompt that waits, while sequences decode, whose next token waits for the step: one long prompt delays
+    them little, and many that come at once are not kept waiting for the sake of a few."""
     alone: int
+    """At most, and while nothing decodes."""
 
 
 def plan_step(sequences: Iterable[Sequence], budget: PromptBudget) -> list[Chunk]:
@@ -79,7 +82,7 @@ def plan_step(sequences: Iterable[Sequence], budget: PromptBudget) -> list[Chunk
         else:
             prompts.append(sequence)
     decoding.sort(key=lambda chunk: chunk.sequence.slot)
-    left = budget.beside_decoding if decoding else budget.alone
+    left = min(budget.alone, budget.beside_decoding * len(prompts)) if decoding else budget.alone
     chunks: list[Chunk] = []
     for sequence in prompts:
         if left == 0:

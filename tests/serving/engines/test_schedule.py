@@ -38,6 +38,13 @@ def test_the_budget_is_smaller_beside_decoding_sequences() -> None:
     assert sizes(plan_step(running, BUDGET)) == [(1, 1), (0, 4)]
 
 
+def test_many_prompts_that_wait_have_more_of_a_step_than_one() -> None:
+    waiting = [sequence(slot, cached=0, pending=3) for slot in (2, 3)]
+    assert sizes(plan_step([sequence(0, cached=5, pending=1), *waiting], BUDGET)) == [(0, 1), (2, 3), (3, 3)]
+    many = [sequence(slot, cached=0, pending=3) for slot in range(1, 6)]
+    assert sum(chunk.size for chunk in plan_step([sequence(0, cached=5, pending=1), *many], BUDGET)) == 1 + 10
+
+
 def test_a_chunk_knows_whether_it_ends_its_sequence() -> None:
     running = [sequence(0, cached=2, pending=5), sequence(1, cached=0, pending=7)]
     assert [chunk.ends_sequence for chunk in plan_step(running, BUDGET)] == [True, False]

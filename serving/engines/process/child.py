@@ -30,10 +30,10 @@ the thread that has started it ends, and an event loop may run in a thread that 
 _SPINS = "20000"
 """How often an OpenMP thread looks for work before it sleeps.
 
-The default of 300,000 holds a core for milliseconds. A tenth of this number is too little for a recorded step, whose
-products follow each other within microseconds: a step of one sequence took 18 ms with it, and 14 ms like this. Where the replica, Ray or anybody else needs that core, the thread
-that the others wait for is not running: on two busy cores a step of 8 sequences took 460 ms, and 79 ms like this. On
-two idle ones it makes no measurable difference.
+The default of 300,000 holds a core for milliseconds. Where the replica, Ray or anybody else needs that core, the thread
+that the others wait for is not running: on two busy cores a step of 8 sequences took 460 ms, and 79 ms with 2,000. That few
+are too few for a recorded step, whose products follow each other within microseconds: on two idle cores a step of one
+sequence took 18 ms with 2,000 and 14 ms with this.
 """
 
 

@@ -56,7 +56,7 @@ def test_a_model_that_cannot_be_recorded_runs_through_its_modules(
     norm = model.model.norm.forward
 
     def failing(hidden: torch.Tensor) -> torch.Tensor:
-        if torch.jit.is_tracing():
+        if torch._C._get_tracing_state() is not None:
             raise RuntimeError("not while it is recorded")
         return norm(hidden)
 

@@ -31,9 +31,9 @@ _SPINS = "20000"
 """How often an OpenMP thread looks for work before it sleeps.
 
 The default of 300,000 holds a core for milliseconds. Where the replica, Ray or anybody else needs that core, the thread
-that the others wait for is not running: on two busy cores a step of 8 sequences took 460 ms, and 79 ms with 2,000. That few
-are too few for a recorded step, whose products follow each other within microseconds: on two idle cores a step of one
-sequence took 18 ms with 2,000 and 14 ms with this.
+that the others wait for is not running: on two busy cores a step of 8 sequences took 460 ms, and 79 ms with 2,000. But
+2,000 are too few for a recorded step, whose products follow each other within microseconds: on two idle cores a step of
+one sequence took 18 ms with 2,000 and 14 ms with this.
 """
 
 

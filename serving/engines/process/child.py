@@ -27,7 +27,7 @@ _starter = ThreadPoolExecutor(1, "engine-starter")
 """The thread that starts processes, which ends when this process does and not before: the kernel kills an engine when
 the thread that has started it ends, and an event loop may run in a thread that ends sooner."""
 
-_SPINS = "20000"
+_SPINS = "5000"
 """How often an OpenMP thread looks for work before it sleeps.
 
 The default of 300,000 holds a core for milliseconds. Where the replica, Ray or anybody else needs that core, the thread

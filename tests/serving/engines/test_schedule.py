@@ -75,4 +75,4 @@ def test_a_much_longer_sequence_attends_by_itself() -> None:
 
 def test_each_prompt_chunk_attends_by_itself() -> None:
     mixed = [sequence(0, cached=9, pending=1), sequence(1, cached=0, pending=3), sequence(2, cached=20, pending=3)]
-    assert blocks(*mixed) == [(0, 0, 1, 10), (1, 1, 1, 3), (4, 2, 1, 21)]
+    assert blocks(*mixed) == [(0, 0, 1, 10), (1, 1, 1, 3), (4, 2, 1, 23)]

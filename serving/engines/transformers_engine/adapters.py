@@ -39,7 +39,6 @@ class AdapterStore:
     ) -> None:
         self._layers = [layer for layer in layers if layer.rows is rows]
         self._rows = rows
-        self._stacks: list[LoraStack | None] = [None] * len(self._layers)
         self._max_slots = max_slots
         self._slots: list[_Slot] = []
         self._dtype = dtype
@@ -150,12 +149,12 @@ class AdapterStore:
     def _put(self, index: int, adapter_id: str) -> None:
         weights = self._weights_of(adapter_id)
         self._slots[index].adapter_id = ""
-        for layer, stack in zip(self._layers, self._stacks, strict=True):
-            if stack is not None:
+        for layer in self._layers:
+            if layer.lora is not None:
                 parts = [
                     (member, *weights.layers[name]) for member, name in enumerate(layer.names) if name in weights.layers
                 ]
-                stack.put(index, parts)
+                layer.lora.put(index, parts)
         self._slots[index].adapter_id = adapter_id
 
     def _weights_of(self, adapter_id: str) -> AdapterWeights:
@@ -178,9 +177,8 @@ class AdapterStore:
         Where memory does not suffice, layers that have larger ones already keep them, and nothing else has changed.
         """
         try:
-            for index, layer in enumerate(self._layers):
-                self._stacks[index] = self._stack(layer, rank, targets, slots)
-                layer.use(self._stacks[index])
+            for layer in self._layers:
+                layer.use(self._stack(layer, rank, targets, slots))
             self._rank, self._targets = rank, targets
             self._slots += [_Slot() for _ in range(slots - len(self._slots))]
         finally:

@@ -7,7 +7,8 @@ computed, so a step with four adapters costs the same whether four or a hundred 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,25 +46,28 @@ class StepRows:
     """What the adapted layers know of the step that is being computed; shared by all of them."""
 
     def __init__(self) -> None:
-        self.weights: RowWeights | None = None
-        """For layers without kernels. None: no row of the step has an adapter."""
         self.number = kernels.number_of(self) if kernels.available() else 0
         """What the kernels know these rows by."""
-        self._adapted = False
+        self._make: Callable[[], RowWeights] | None = None
+        self._made: RowWeights | None = None
+
+    @property
+    def weights(self) -> RowWeights | None:
+        """For layers without kernels, made when the first of them asks. None: no row of the step has an adapter."""
+        if self._made is None and self._make is not None:
+            self._made = self._make()
+        return self._made
 
     def set(self, runs: Iterable[Run], dtype: torch.dtype, device: torch.device) -> None:
         """Say what the next forward's rows are, in their order; dtype and device are the layers'."""
         runs = list(runs)
-        before, self._adapted = self._adapted, any(run.slot is not None for run in runs)
-        self.weights = None
-        if not self._adapted and not before:
-            return
-        if kernels.available():
+        before, adapted = self._make is not None, any(run.slot is not None for run in runs)
+        self._make = functools.partial(_row_weights, runs, dtype, device) if adapted else None
+        self._made = None
+        if kernels.available() and (adapted or before):
             slots = [-1 if run.slot is None else run.slot for run in runs for _ in range(run.rows)]
             strengths = [run.strength for run in runs for _ in range(run.rows)]
             kernels.operators().set_rows(self.number, torch.tensor(slots), torch.tensor(strengths))
-        if self._adapted:
-            self.weights = _row_weights(runs, dtype, device)
 
 
 def _row_weights(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> RowWeights:

@@ -38,30 +38,20 @@ void set_rows(int64_t step, const Tensor& slots, const Tensor& strengths) {
 template <class T>
 void add_adapters(const Adapters& adapters, const Rows& step, const T* x, T* y, int64_t in, int64_t out) {
   int64_t rows = step.slots.size(), ranks = adapters.ranks;
-  const T *down = reinterpret_cast<const T*>(adapters.down.const_data_ptr());
-  const T *up = reinterpret_cast<const T*>(adapters.up.const_data_ptr());
+  const T *down = read<T>(adapters.down), *up = read<T>(adapters.up);
   std::vector<float> low(rows * ranks);
   at::parallel_for(0, rows, std::max<int64_t>(1, 32768 / (ranks * in)), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
       if (step.slots[row] < 0) continue;
       const T* matrix = down + step.slots[row] * ranks * in;
-      for (int64_t r = 0; r < ranks; ++r) {
-        if constexpr (sizeof(T) == 2)
-          low[row * ranks + r] = step.strengths[row] * kernels().dot16(x + row * in, matrix + r * in, in);
-        else
-          low[row * ranks + r] = step.strengths[row] * kernels().dot32(x + row * in, matrix + r * in, in);
-      }
+      for (int64_t r = 0; r < ranks; ++r)
+        low[row * ranks + r] = step.strengths[row] * kernels().of<T>().dot(x + row * in, matrix + r * in, in);
     }
   });
   at::parallel_for(0, rows, std::max<int64_t>(1, 32768 / (ranks * out)), [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; ++row) {
-      if (step.slots[row] < 0) continue;
-      const T* matrix = up + step.slots[row] * ranks * out;
-      if constexpr (sizeof(T) == 2)
-        kernels().add16(y + row * out, low.data() + row * ranks, matrix, out, ranks, out);
-      else
-        kernels().add32(y + row * out, low.data() + row * ranks, matrix, out, ranks, out);
-    }
+    for (int64_t row = first; row < last; ++row)
+      if (step.slots[row] >= 0)
+        kernels().of<T>().add(y + row * out, low.data() + row * ranks, up + step.slots[row] * ranks * out, out, ranks, out);
   });
 }
 
@@ -81,9 +71,9 @@ Tensor add_lora(const Tensor& x, Tensor y, int64_t layer, int64_t step) {
                   adapters.down.size(1) == in && adapters.up.size(1) == out,
               "a step of ", rows->slots.size(), " rows and inputs ", x.sizes());
   auto dense = x.contiguous();
-  if (x.scalar_type() == at::kBFloat16)
-    add_adapters<bf16>(adapters, *rows, numbers(std::as_const(dense)), numbers(y), in, out);
-  else
-    add_adapters<float>(adapters, *rows, dense.const_data_ptr<float>(), y.mutable_data_ptr<float>(), in, out);
+  by_dtype(x, [&](auto number) {
+    using T = decltype(number);
+    add_adapters<T>(adapters, *rows, read<T>(dense), write<T>(y), in, out);
+  });
   return y;
 }

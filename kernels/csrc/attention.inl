@@ -74,7 +74,7 @@ INLINE void attend_tile(const float* query, const T* keys, const T* values, int6
 }
 
 template <class T, int VECTORS, int Q>
-void attend_some(const modelyard::Attention& what, int64_t kv_head, int64_t vector) {
+void attend_some(const modelyard::Attention<T>& what, int64_t kv_head, int64_t vector) {
   constexpr int64_t DIM = VECTORS * WIDTH;
   int64_t group = what.heads / what.kv_heads;
   alignas(64) float query[Q * DIM], output[Q * DIM];
@@ -82,7 +82,7 @@ void attend_some(const modelyard::Attention& what, int64_t kv_head, int64_t vect
   const float* sinks[Q];
   for (int q = 0; q < Q; ++q) {
     int64_t row = (vector + q) / group, head = kv_head * group + (vector + q) % group;
-    const T* from = (const T*)what.query + row * what.query_row + head * what.query_head;
+    const T* from = what.query + row * what.query_row + head * what.query_head;
     for (int64_t d = 0; d < DIM; d += WIDTH) put(query + q * DIM + d, get(from + d) * what.scale);
     ends[q] = what.position + row + 1;
     begins[q] = what.window > 0 && ends[q] > what.window ? ends[q] - what.window : 0;
@@ -93,19 +93,19 @@ void attend_some(const modelyard::Attention& what, int64_t kv_head, int64_t vect
   int64_t pitch = (end - begin + WIDTH - 1) / WIDTH * WIDTH;
   static thread_local std::vector<float> scores;
   if ((int64_t)scores.size() < Q * pitch) scores.resize(Q * pitch);
-  attend_tile<T, VECTORS, Q>(query, (const T*)what.keys + kv_head * what.cache_head,
-                             (const T*)what.values + kv_head * what.cache_head, what.cache_row, begin, begins, ends, end,
+  attend_tile<T, VECTORS, Q>(query, what.keys + kv_head * what.cache_head,
+                             what.values + kv_head * what.cache_head, what.cache_row, begin, begins, ends, end,
                              what.softcap, what.sinks ? sinks : nullptr, scores.data(), pitch, output);
   for (int q = 0; q < Q; ++q) {
     int64_t row = (vector + q) / group, head = kv_head * group + (vector + q) % group;
-    T* to = (T*)what.output + (row * what.heads + head) * DIM;
+    T* to = what.output + (row * what.heads + head) * DIM;
     for (int64_t d = 0; d < DIM; d += WIDTH) put(to + d, get(output + q * DIM + d));
   }
 }
 
 // Query vectors [first, last) of one key head, counted over its rows and the heads that share it.
 template <class T, int VECTORS>
-void attend_head(const modelyard::Attention& what, int64_t kv_head, int64_t first, int64_t last) {
+void attend_head(const modelyard::Attention<T>& what, int64_t kv_head, int64_t first, int64_t last) {
   int64_t vector = first;
   for (; vector + 4 <= last; vector += 4) attend_some<T, VECTORS, 4>(what, kv_head, vector);
   for (; vector + 3 <= last; vector += 3) attend_some<T, VECTORS, 3>(what, kv_head, vector);
@@ -113,7 +113,7 @@ void attend_head(const modelyard::Attention& what, int64_t kv_head, int64_t firs
 }
 
 template <class T>
-bool attend(const modelyard::Attention& what, int64_t kv_head, int64_t first, int64_t last, int64_t dim) {
+bool attend(const modelyard::Attention<T>& what, int64_t kv_head, int64_t first, int64_t last, int64_t dim) {
   switch (dim) {
 #define HEAD(D)                                                                          \
   case D:                                                                                \

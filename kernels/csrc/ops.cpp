@@ -33,8 +33,26 @@ const modelyard::Kernels& kernels() {
   return *chosen;
 }
 
-const bf16* numbers(const Tensor& tensor) { return reinterpret_cast<const bf16*>(tensor.const_data_ptr<at::BFloat16>()); }
-bf16* numbers(Tensor& tensor) { return reinterpret_cast<bf16*>(tensor.mutable_data_ptr<at::BFloat16>()); }
+template <class T>
+const T* read(const Tensor& tensor) {
+  return reinterpret_cast<const T*>(tensor.const_data_ptr());
+}
+
+template <class T>
+T* write(Tensor& tensor) {
+  return reinterpret_cast<T*>(tensor.mutable_data_ptr());
+}
+
+// Calls `compute` with a number of the type that `x` has.
+template <class Compute>
+void by_dtype(const Tensor& x, Compute compute) {
+  auto dtype = x.scalar_type();
+  TORCH_CHECK(dtype == at::kBFloat16 || dtype == at::kFloat, "bfloat16 or float is computed, not ", dtype);
+  if (dtype == at::kBFloat16)
+    compute(bf16{});
+  else
+    compute(float{});
+}
 
 std::string instruction_set() {
   const modelyard::Kernels* chosen = choose();
@@ -47,7 +65,7 @@ Tensor pack(const Tensor& weight) {
   int64_t out = weight.size(0), in = weight.size(1), block = kernels().block;
   auto packed = at::empty({(out + block - 1) / block, in / kernels().depth, block * kernels().depth}, weight.options());
   auto dense = weight.contiguous();
-  kernels().pack(numbers(std::as_const(dense)), out, in, numbers(packed));
+  kernels().pack(read<bf16>(dense), out, in, write<bf16>(packed));
   return packed;
 }
 
@@ -62,7 +80,7 @@ Tensor linear(const Tensor& x, const Tensor& packed, const std::optional<Tensor>
   int64_t rows = in ? x.numel() / in : 0;
   if (!rows) return y;
   auto dense = x.contiguous();
-  const bf16* x16 = numbers(std::as_const(dense));
+  const bf16* x16 = read<bf16>(dense);
   static thread_local std::vector<float> widened;
   if (kernels().depth == 1) {
     if ((int64_t)widened.size() < rows * in) widened.resize(rows * in);
@@ -75,9 +93,9 @@ Tensor linear(const Tensor& x, const Tensor& packed, const std::optional<Tensor>
   if (bias) wide_bias = bias->to(at::kFloat).contiguous();
   const float* biases = bias ? wide_bias.const_data_ptr<float>() : nullptr;
   const float* inputs = widened.data();
-  bf16* outputs = numbers(y);
+  bf16* outputs = write<bf16>(y);
   at::parallel_for(0, packed.size(0), 1, [&](int64_t first, int64_t last) {
-    kernels().linear(inputs, x16, rows, numbers(packed), out, in, biases, outputs, first, last);
+    kernels().linear(inputs, x16, rows, read<bf16>(packed), out, in, biases, outputs, first, last);
   });
   return y;
 }
@@ -102,14 +120,10 @@ TORCH_LIBRARY(modelyard, library) {
   library.def("can_attend(int dim) -> bool", can_attend);
   library.def("forget(int number) -> ()", forget);
   library.def("add_lora(Tensor x, Tensor(a!) y, int layer, int step) -> Tensor(a!)", add_lora);
-  library.def(
-      "attend(Tensor query, Tensor key, Tensor value, Tensor(a!) keys, Tensor(b!) values, Tensor slots, "
-      "Tensor positions, float scale, int window, float softcap, Tensor? sinks) -> Tensor",
-      attend);
   library.def("set_cache(int cache, int layer, Tensor keys, Tensor values) -> ()", set_cache);
-  // what it writes is not among its arguments; a recorder leaves out what seems to have no effect only if nobody reads it
+  // writes the cache, which is not among its arguments; a recorder would leave it out only if nobody read what it gives
   library.def(
-      "attend_to_cache(Tensor query, Tensor key, Tensor value, int cache, int layer, Tensor slots, Tensor positions, "
+      "attend(Tensor query, Tensor key, Tensor value, int cache, int layer, Tensor slots, Tensor positions, "
       "float scale, int window, float softcap, Tensor? sinks) -> Tensor",
-      attend_to_cache);
+      attend);
 }

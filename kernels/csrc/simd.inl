@@ -10,14 +10,14 @@ namespace {
 #include "elementwise.inl"
 #include "linear.inl"
 
+template <class T>
+constexpr modelyard::Functions<T> functions{dot<T>, add<T>, norm<T>, rotate<T>, gate<T>, highest<T>, attend<T>};
+
 }  // namespace
 
-#define KERNELS(NAME)                                                                                             \
-  const Kernels* NAME() {                                                                                         \
-    static const Kernels kernels{#NAME,        BLOCK,        DEPTH,           16,           pack,                 \
-                                 linear,       to_float,     dot<bf16>,       dot<float>,   add<bf16>,            \
-                                 add<float>,   norm<bf16>,   norm<float>,     rotate<bf16>, rotate<float>,        \
-                                 gate<bf16>,   gate<float>,  highest<bf16>,   highest<float>, \
-                                 attend<bf16>, attend<float>};                                      \
-    return &kernels;                                                                                              \
+#define KERNELS(NAME)                                                                           \
+  const Kernels* NAME() {                                                                       \
+    static const Kernels kernels{#NAME,  BLOCK,    DEPTH,           pack,                       \
+                                 linear, to_float, functions<bf16>, functions<float>};          \
+    return &kernels;                                                                            \
   }

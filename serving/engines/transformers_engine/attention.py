@@ -181,7 +181,7 @@ def attend(
     rows, new_keys, new_values = (each[0].transpose(0, 1) for each in (query, key, value))
     if kernels.can_attend(query, value):
         step.cache.tensors(layer, new_keys, new_values)
-        output = kernels.operators().attend_to_cache(
+        output = kernels.operators().attend(
             *(rows, new_keys, new_values, step.cache.number, layer, step.slots, step.positions),
             *(scale, sliding_window or 0, softcap or 0.0, s_aux),
         )

@@ -103,8 +103,11 @@ def _agree() -> bool:
     for dtype in _DTYPES:
         query, key, value = (torch.randn(9, heads, 16, generator=numbers).to(dtype) for heads in (4, 2, 2))
         cache = torch.zeros(2, 1, 9, 2, 16, dtype=dtype)
+        number = next(_numbers)
+        operators().set_cache(number, 0, cache[0], cache[1])
         slots, positions = torch.zeros(9, dtype=torch.long), torch.arange(9)
-        ours = operators().attend(query, key, value, cache[0], cache[1], slots, positions, 0.25, 0, 0.0, None)
+        ours = operators().attend(query, key, value, number, 0, slots, positions, 0.25, 0, 0.0, None)
+        operators().forget(number)
         heads_first = [each.float().transpose(0, 1)[None] for each in (query, key, value)]
         exact = F.scaled_dot_product_attention(
             heads_first[0], heads_first[1], heads_first[2], is_causal=True, scale=0.25, enable_gqa=True

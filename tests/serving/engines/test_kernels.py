@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
 from serving.engines.transformers_engine import kernels
+from serving.engines.transformers_engine.kv_cache import KvCache
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels are not installed")
 
@@ -84,6 +85,16 @@ def attention(
     return torch.einsum("rhn,nhd->rhd", weights, values.double().repeat_interleave(group, dim=1))
 
 
+LAYER = 3
+
+
+def known(cache: torch.Tensor) -> int:
+    """What the kernels know a layer's keys and values by, (2, slots, context, kv_heads, dim)."""
+    number = kernels.number_of(cache)
+    kernels.operators().set_cache(number, LAYER, cache[0], cache[1])
+    return number
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dim", [16, 32, 64, 80, 96, 128, 256])
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (9, 3), (7, 1)])
@@ -105,7 +116,7 @@ def test_attention_of_a_mixed_step(dtype: torch.dtype, dim: int, heads: int, kv_
     sinks = torch.randn(heads).to(dtype) if extra == "sinks" else None
     scale = dim**-0.5
     ours = kernels.operators().attend(
-        *(query, key, value, cache[0], cache[1], torch.tensor(slots), torch.tensor(positions)),
+        *(query, key, value, known(cache), LAYER, torch.tensor(slots), torch.tensor(positions)),
         *(scale, window, softcap, sinks),
     )
     row = 0
@@ -127,11 +138,21 @@ def test_attention_of_a_mixed_step(dtype: torch.dtype, dim: int, heads: int, kv_
     assert torch.equal(cache, past), "the rows' keys and values are stored, and nothing else is touched"
 
 
+def test_a_cache_is_forgotten_with_what_it_belongs_to() -> None:
+    query, cache = torch.zeros(1, 2, 16), KvCache(1, 4, torch.device("cpu"))
+    cache.tensors(LAYER, query, query)
+    number, where = cache.number, (torch.tensor([0]), torch.tensor([0]))
+    kernels.operators().attend(query, query, query, number, LAYER, *where, 1.0, 0, 0.0, None)
+    del cache
+    with pytest.raises(RuntimeError, match="no cache"):
+        kernels.operators().attend(query, query, query, number, LAYER, *where, 1.0, 0, 0.0, None)
+
+
 def test_a_row_outside_the_cache_is_refused() -> None:
-    query, cache = torch.zeros(1, 2, 16), torch.zeros(2, 4, 2, 16)
+    query, cache = torch.zeros(1, 2, 16), torch.zeros(2, 2, 4, 2, 16)
     where = torch.tensor([0]), torch.tensor([4])
     with pytest.raises(RuntimeError, match="no cell"):
-        kernels.operators().attend(query, query, query, cache, cache.clone(), *where, 1.0, 0, 0.0, None)
+        kernels.operators().attend(query, query, query, known(cache), LAYER, *where, 1.0, 0, 0.0, None)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -78,6 +78,13 @@ def serve_tools(server: Server, tool_tokenizer: ModelTokenizer) -> ServeTools:
 
 
 @pytest.fixture
+def tools(serve_tools: ServeTools) -> Iterator[Service]:
+    """One whose model writes calls as Hermes does."""
+    with serve_tools() as service:
+        yield service
+
+
+@pytest.fixture
 def service(
     server: Server, smollm2_tokenizer: ModelTokenizer, reference_tokenizer: ReferenceTokenizer
 ) -> Iterator[Service]:

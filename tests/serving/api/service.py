@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import uvicorn
+from llguidance import LLTokenizer
+from llguidance.hf import from_tokenizer
 from openai import AsyncOpenAI, OpenAI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenizers import Tokenizer as ReferenceTokenizer
@@ -29,13 +32,14 @@ from serving.api.generation import Generation
 from serving.api.models.handler import Models
 from serving.api.status.handler import Status
 from serving.callers.callers import Callers
-from serving.engines.protocol import FinishReason
+from serving.engines.protocol import FinishReason, GenerationRequest, TokenChunk
 from serving.metrics import ServiceMetrics
 from serving.text.generator import TextGenerator
 from serving.text.reasoning import ReasoningFormat
 from serving.text.tokenizer import ModelTokenizer, Tokenizer
 from serving.tools.format import ToolFormat
 from tests.serving.api.scripted_engine import ScriptedEngine
+from tests.serving.obedient import walk
 
 PREFIX = "/smollm2"
 MODEL = "smollm2"
@@ -50,6 +54,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@functools.cache
+def _grammar_tokenizer(tokenizer: PreTrainedTokenizerFast) -> LLTokenizer:
+    """Takes half a second to make."""
+    return from_tokenizer(tokenizer)
 
 
 @dataclass(repr=False)
@@ -119,6 +129,17 @@ class Service:
             assert time.monotonic() < deadline, f"still {found}"
             time.sleep(0.01)
         return found
+
+    def obeys(self) -> None:
+        """Have the engine answer with any tokens that a request's grammar allows."""
+        tokenizer = _grammar_tokenizer(self.tokenizer)
+
+        def script(request: GenerationRequest) -> list[TokenChunk]:
+            assert request.grammar is not None
+            tokens = walk(request.grammar, len(self.engine.requests), tokenizer)
+            return [*(TokenChunk((token,)) for token in tokens), TokenChunk((), "stop")]
+
+        self.engine.script = script
 
     def says(
         self, text: str, *, chunk: int = 1, finish_reason: FinishReason = "stop", then: Exception | None = None

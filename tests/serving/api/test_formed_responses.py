@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from llguidance.hf import from_tokenizer
 from openai import BadRequestError
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, ConfigDict
 
-from serving.engines.protocol import EngineUnavailable, TokenChunk
+from serving.engines.protocol import EngineUnavailable
 from serving.grammars import MAX_SCHEMA_CHARACTERS
 from tests.serving.api.conftest import ServeTools
 from tests.serving.api.service import MODEL, Service
-from tests.serving.obedient import takes, walk
+from tests.serving.obedient import takes
 
 THOUGHTS = "Six sevens.\nThat is 42."
 TEXT = f"<think>\n{THOUGHTS}\n</think>\n\nIt is 42."
@@ -154,13 +153,7 @@ def test_thinking_can_be_turned_off(thinker: Service) -> None:
 
 
 def test_an_answer_is_parsed_into_the_model_that_was_asked_for(service: Service) -> None:
-    tokenizer = from_tokenizer(service.tokenizer)
-
-    def script(request: Any) -> list[TokenChunk]:
-        tokens = walk(request.grammar, len(service.engine.requests), tokenizer)
-        return [*(TokenChunk((token,)) for token in tokens), TokenChunk((), "stop")]
-
-    service.engine.script = script
+    service.obeys()
     response = service.openai.responses.parse(model=MODEL, input="A shape", text_format=Shape)
     assert isinstance(response.output_parsed, Shape)
 

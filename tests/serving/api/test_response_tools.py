@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-from llguidance.hf import from_tokenizer
 from openai import BadRequestError
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
-from pydantic import BaseModel, ConfigDict
 
-from serving.engines.protocol import EngineUnavailable, TokenChunk
+from serving.engines.protocol import EngineUnavailable
 from tests.serving.api.conftest import ServeTools
 from tests.serving.api.service import MODEL, Service
-from tests.serving.obedient import takes, walk
+from tests.serving.api.weather import CALL, CLOCK_CALL, DESCRIPTION, FORMATS, NAME, SCHEMA, GetWeather
+from tests.serving.api.weather import QUESTION as ASK
+from tests.serving.obedient import takes
 
-ASK = "What is the weather in Paris?"
-SCHEMA: Any = {
-    "type": "object",
-    "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"enum": [1, 2]}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
 WEATHER: Any = {
     "type": "function",
-    "name": "get_weather",
-    "description": "The weather in a city.",
+    "name": NAME,
+    "description": DESCRIPTION,
     "parameters": SCHEMA,
 }
 CLOCK: Any = {"type": "function", "name": "clock"}
 TOOLS: Any = [WEATHER, CLOCK]
-CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
-CLOCK_CALL = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
-
-
-@pytest.fixture
-def tools(serve_tools: ServeTools) -> Iterator[Service]:
-    with serve_tools() as service:
-        yield service
 
 
 def create(service: Service, **changes: Any) -> Response:
@@ -56,13 +40,6 @@ def stream(service: Service, **changes: Any) -> list[ResponseStreamEvent]:
 
 def calls_of(response: Response) -> list[ResponseFunctionToolCall]:
     return [item for item in response.output if item.type == "function_call"]
-
-
-def error_of(service: Service, **body: Any) -> dict[str, Any]:
-    answer = service.http.post("/v1/responses", json={"model": MODEL, "input": ASK, **body})
-    assert answer.status_code == 400, answer.text
-    assert service.engine.requests == [], "a refused request reached the engine"
-    return answer.json()["error"]
 
 
 def grammar_of(service: Service) -> str:
@@ -368,23 +345,10 @@ def test_log_probabilities_are_those_of_the_messages_around_a_call(tools: Servic
     assert texts == ["Well now.", "That is all."]
 
 
-class GetWeather(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    rain: bool
-    wind: bool
-
-
-@pytest.mark.parametrize("name", ["hermes", "llama3_json", "mistral", "qwen3_coder"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_openai_s_client_parses_calls_of_every_format_whole_and_streamed(serve_tools: ServeTools, name: str) -> None:
     with serve_tools(name) as service:
-        grammar_tokenizer = from_tokenizer(service.tokenizer)
-
-        def obey(request: Any) -> list[TokenChunk]:
-            tokens = walk(request.grammar, len(service.engine.requests), grammar_tokenizer)
-            return [*(TokenChunk((token,)) for token in tokens), TokenChunk((), "stop")]
-
-        service.engine.script = obey
+        service.obeys()
         function: Any = openai.pydantic_function_tool(GetWeather)["function"]
         wanted: Any = {"model": MODEL, "input": ASK, "tool_choice": "required"}
         wanted["tools"] = [{"type": "function", **function}]
@@ -398,55 +362,3 @@ def test_openai_s_client_parses_calls_of_every_format_whole_and_streamed(serve_t
             final = events.get_final_response()
         assert snapshots
         assert snapshots[-1].snapshot in {item.arguments for item in final.output if item.type == "function_call"}
-
-
-NAMED_TWICE: Any = [CLOCK, CLOCK]
-OUTPUT: Any = {"type": "function_call_output", "call_id": "call_1", "output": "a"}
-CALLED: Any = {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"}
-
-
-@pytest.mark.parametrize(
-    ("body", "param", "code"),
-    [
-        ({"tools": [{"type": "web_search"}]}, "tools[0]", "unsupported_value"),
-        ({"tools": [CLOCK, {"type": "mcp", "server_label": "a"}]}, "tools[1]", "unsupported_value"),
-        ({"tools": [{"type": "custom", "name": "f"}]}, "tools[0]", "unsupported_value"),
-        ({"tools": [chat_tool(CLOCK)]}, "tools[0].name", "missing_required_parameter"),
-        ({"tools": [{"name": "f"}]}, "tools[0].type", "missing_required_parameter"),
-        ({"tools": [{**CLOCK, "defer_loading": True}]}, "tools[0].defer_loading", "unsupported_parameter"),
-        ({"tools": [{**CLOCK, "strickt": True}]}, "tools[0].strickt", "unknown_parameter"),
-        ({"tools": [{**CLOCK, "name": "no spaces"}]}, "tools[0].name", "invalid_value"),
-        ({"tools": [{**CLOCK, "parameters": {"type": "array"}}]}, "tools", "invalid_schema"),
-        ({"tools": [{**CLOCK, "strict": True, "parameters": {"not": {}}}]}, "tools", "invalid_schema"),
-        ({"tools": NAMED_TWICE}, "tools", "invalid_value"),
-        ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
-        ({"tools": TOOLS, "tool_choice": {"type": "function", "name": "nobody"}}, "tool_choice", "invalid_value"),
-        ({"tools": TOOLS, "tool_choice": {"type": "web_search_preview"}}, "tool_choice", "unsupported_value"),
-        ({"tools": TOOLS, "tool_choice": "perhaps"}, "tool_choice", "invalid_value"),
-        (
-            {"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}},
-            "tool_choice.tools[0]",
-            "unsupported_value",
-        ),
-        ({"input": [OUTPUT]}, "input[0].call_id", "invalid_value"),
-        ({"input": [CALLED, OUTPUT, OUTPUT]}, "input[2].call_id", "invalid_value"),
-        (
-            {"input": [CALLED, {**OUTPUT, "output": [{"type": "input_image"}]}]},
-            "input[1].output[0]",
-            "unsupported_value",
-        ),
-        ({"input": [{**CALLED, "arguments": {}}]}, "input[0].arguments", "invalid_type"),
-        ({"input": [{**CALLED, "namespace": "a"}]}, "input[0].namespace", "unsupported_parameter"),
-        ({"input": [{"type": "custom_tool_call", "call_id": "1"}]}, "input[0]", "unsupported_value"),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-def test_what_cannot_be_called_is_refused(tools: Service, body: dict[str, Any], param: str, code: str) -> None:
-    error = error_of(tools, **body)
-    assert (error["param"], error["code"]) == (param, code), error
-
-
-def test_a_model_whose_calls_cannot_be_read_takes_no_tools(serve_tools: ServeTools) -> None:
-    with serve_tools(None) as service:
-        error = error_of(service, tools=TOOLS)
-    assert (error["param"], error["code"]) == ("tools", "tools_not_supported")

@@ -6,14 +6,11 @@ import json
 from typing import Any, Literal
 
 import pytest
-from llguidance import LLTokenizer
-from llguidance.hf import from_tokenizer
 from openai import BadRequestError
 from pydantic import BaseModel, ConfigDict
 
-from serving.engines.protocol import TokenChunk
 from tests.serving.api.service import MODEL, Service
-from tests.serving.obedient import takes, walk
+from tests.serving.obedient import takes
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -30,20 +27,9 @@ def schema_format(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "shape", "schema": schema, **more}}
 
 
-@pytest.fixture(scope="module")
-def grammar_tokenizer(smollm2_tokenizer: Any) -> LLTokenizer:
-    return from_tokenizer(smollm2_tokenizer.pretrained)
-
-
 @pytest.fixture
-def obedient(service: Service, grammar_tokenizer: LLTokenizer) -> Service:
-    """A service whose engine draws any tokens that a request's grammar allows."""
-
-    def script(request: Any) -> list[TokenChunk]:
-        tokens = walk(request.grammar, len(service.engine.requests), grammar_tokenizer)
-        return [*(TokenChunk((token,)) for token in tokens), TokenChunk((), "stop")]
-
-    service.engine.script = script
+def obedient(service: Service) -> Service:
+    service.obeys()
     return service
 
 

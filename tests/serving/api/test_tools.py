@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-from llguidance.hf import from_tokenizer
 from openai.types.chat import ChatCompletionChunk
-from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer as ReferenceTokenizer
 
-from serving.engines.protocol import TokenChunk
 from serving.text.tokenizer import ModelTokenizer
 from serving.tools.formats import TOOL_FORMATS
 from tests.serving.api.conftest import ServeTools
 from tests.serving.api.service import MODEL, Server, Service
-from tests.serving.obedient import takes, walk
+from tests.serving.api.weather import CALL, CLOCK_CALL, DESCRIPTION, FORMATS, NAME, QUESTION, SCHEMA, GetWeather
+from tests.serving.obedient import takes
 
-ASK: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
+ASK: Any = [{"role": "user", "content": QUESTION}]
 WEATHER: Any = {
     "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather in a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"enum": [1, 2]}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    },
+    "function": {"name": NAME, "description": DESCRIPTION, "parameters": SCHEMA},
 }
 CLOCK: Any = {"type": "function", "function": {"name": "clock"}}
 TOOLS: Any = [WEATHER, CLOCK]
-CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
-CLOCK_CALL = '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
-
-
-@pytest.fixture
-def tools(serve_tools: ServeTools) -> Iterator[Service]:
-    with serve_tools() as service:
-        yield service
 
 
 def ask(service: Service, **parameters: Any) -> Any:
@@ -222,23 +202,10 @@ def test_only_one_call_is_told_if_only_one_is_wanted(tools: Service) -> None:
     assert [call.function.name for call in choice.message.tool_calls] == ["get_weather"]
 
 
-class GetWeather(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    rain: bool
-    wind: bool
-
-
-@pytest.mark.parametrize("name", ["hermes", "llama3_json", "mistral", "qwen3_coder"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_openai_s_client_parses_calls_of_every_format_whole_and_streamed(serve_tools: ServeTools, name: str) -> None:
     with serve_tools(name) as service:
-        grammar_tokenizer = from_tokenizer(service.tokenizer)
-
-        def obey(request: Any) -> list[TokenChunk]:
-            tokens = walk(request.grammar, len(service.engine.requests), grammar_tokenizer)
-            return [*(TokenChunk((token,)) for token in tokens), TokenChunk((), "stop")]
-
-        service.engine.script = obey
+        service.obeys()
         wanted: Any = {"model": MODEL, "messages": ASK, "tool_choice": "required"}
         function = openai.pydantic_function_tool(GetWeather)
         answer = service.openai.chat.completions.parse(**wanted, tools=[function])

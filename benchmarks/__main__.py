@@ -26,6 +26,7 @@ from benchmarks.console import console
 from benchmarks.environment import environment, serving_python
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.peers import PEERS
+from benchmarks.repeats import ONCE, Repeats
 from benchmarks.report import RESULTS, Report
 
 NAMES = ("serving", "adapters", "long_prompt", "adapter_added", "startup", "preview", "plan_vs_kaito")
@@ -65,11 +66,8 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
     if load := LOADS.get(name):
         peers = {} if options.peers is None else {"peers": options.peers}
         return load(replace(comparison.QUICK if options.quick else comparison.Options(), **given, **peers), here)
-    if name == "adapter_added":
-        return adapter_added.run(
-            replace(adapter_added.QUICK if options.quick else adapter_added.Options(), **given), here
-        )
-    return startup.run(replace(startup.QUICK if options.quick else startup.Options(), **given), here)
+    repeats = replace(ONCE if options.quick else Repeats(), **given)
+    return adapter_added.run(repeats, here) if name == "adapter_added" else startup.run(repeats, here)
 
 
 def _check_tools() -> None:

@@ -20,6 +20,7 @@ from benchmarks.cpu import QUIET_CORES, CpuMeter, Patience
 from benchmarks.environment import Environment
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.figures import Spread
+from benchmarks.repeats import Repeats
 from benchmarks.report import Report, Row
 from components.deployed_state import APPLICATION_TYPE
 from tests.stack.load import Streams
@@ -35,18 +36,6 @@ _ASK_SECONDS = 0.1
 _LIMIT_SECONDS = 300
 
 COLUMNS: Row = ("", "from pulumi up", "from the update", "pulumi up", "completed", "failed", "runs")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How much is measured."""
-
-    runs: int = 3
-    wait_seconds: float = 120
-    """How long all measurements together wait for other processes to leave the cores alone."""
-
-
-QUICK = Options(runs=1, wait_seconds=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +62,7 @@ class Run:
         return self.answered - self.update_begun
 
 
-def run(options: Options, environment: Environment) -> Report:
+def run(options: Repeats, environment: Environment) -> Report:
     """Measure. Raises BenchmarkFailed with what pulumi said."""
     runs: list[Run] = []
     patience = Patience(options.wait_seconds)
@@ -163,7 +152,7 @@ def _first_answer(base_url: str, adapter: str, done: threading.Event) -> float:
     raise BenchmarkFailed(f"the adapter did not answer: {last}")
 
 
-def report(options: Options, environment: Environment, runs: Sequence[Run]) -> Report:
+def report(options: Repeats, environment: Environment, runs: Sequence[Run]) -> Report:
     disturbed = [each for each in runs if each.strangers > QUIET_CORES]
     failures = [each for found in runs for each in found.failures]
     return Report(

@@ -15,6 +15,7 @@ from benchmarks.environment import PROJECT
 from benchmarks.errors import ServiceFailed
 from benchmarks.measurement import Level, Measurement, measure
 from benchmarks.peers import PEERS
+from benchmarks.repeats import Repeats
 from benchmarks.service import Service
 from components.reconciliation import weights
 from presets.catalog import find_preset
@@ -23,17 +24,14 @@ WARM_UP_TOKENS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How much is measured."""
+class Options(Repeats):
+    """How much is measured of a load."""
 
-    runs: int = 3
     tokens: int = 128
     """New tokens of each answer."""
     levels: tuple[Level, ...] = (Level(1, 4), Level(8, 2), Level(32, 1))
     attempts: int = 2
     """How often a measurement is tried when other processes disturb it."""
-    wait_seconds: float = 120
-    """How long all measurements together wait for other processes to leave the cores alone."""
     longest_seconds: float = 60
     """A level that a service would need longer for, at its speed of the warm-up, is measured with fewer prompts. One
     that took more than twice as long all the same is measured once: it is not repeated and not in later runs."""

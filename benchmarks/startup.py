@@ -15,6 +15,7 @@ from benchmarks.cpu import QUIET_CORES, CpuMeter, Patience
 from benchmarks.environment import Environment
 from benchmarks.figures import Spread
 from benchmarks.phases import Phases
+from benchmarks.repeats import Repeats
 from benchmarks.report import Report, Row
 from tests.stack.yard import Yard
 
@@ -30,18 +31,6 @@ COLUMNS: Row = (
     *("", "pulumi", "Ray start", "weights", "replica", "engine process", "load", "warm-up", "smoke prompt"),
     *("first token", "total"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How much is measured."""
-
-    runs: int = 3
-    wait_seconds: float = 120
-    """How long all measurements together wait for other processes to leave the cores alone."""
-
-
-QUICK = Options(runs=1, wait_seconds=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +51,7 @@ class Run:
     """The phases as the stack's output has them."""
 
 
-def run(options: Options, environment: Environment) -> Report:
+def run(options: Repeats, environment: Environment) -> Report:
     """Measure. Raises BenchmarkFailed with what pulumi said."""
     runs: list[Run] = []
     patience = Patience(options.wait_seconds)
@@ -114,7 +103,7 @@ def _no_op(yard: Yard, what: str, number: int, patience: Patience) -> Run:
     return Run(what=what, run=number, seconds=seconds, strangers=use.strangers, load_average=load_average)
 
 
-def report(options: Options, environment: Environment, runs: Sequence[Run]) -> Report:
+def report(options: Repeats, environment: Environment, runs: Sequence[Run]) -> Report:
     counted = "1 run" if options.runs == 1 else f"{options.runs} runs"
     kinds = (WARM, COLD, *NO_OP)
     return Report(

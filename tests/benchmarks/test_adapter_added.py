@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import adapter_added
-from benchmarks.adapter_added import Options, Run, begins, update_begins
+from benchmarks.adapter_added import Run, begins, update_begins
 from benchmarks.errors import BenchmarkFailed
+from benchmarks.repeats import Repeats
 from components.deployed_state import APPLICATION_TYPE
 from tests.benchmarks.builders import HERE
 
@@ -62,13 +63,13 @@ def test_an_update_without_that_event_is_told(tmp_path: Path) -> None:
 
 
 def test_seconds_are_from_the_update_and_from_the_command() -> None:
-    made = adapter_added.report(Options(runs=1), HERE, [run()])
+    made = adapter_added.report(Repeats(runs=1), HERE, [run()])
     cells = dict(zip(made.columns, made.rows[0], strict=True))
     assert (cells["from the update"], cells["from pulumi up"], cells["pulumi up"]) == ("1.50 s", "5.50 s", "7.00 s")
     assert (cells["completed"], cells["failed"]) == ("12", "0")
 
 
 def test_streams_that_failed_are_counted_and_the_first_one_is_told() -> None:
-    made = adapter_added.report(Options(runs=2), HERE, [run(), run(run=1, failures=["truncated: finish_reason None"])])
+    made = adapter_added.report(Repeats(runs=2), HERE, [run(), run(run=1, failures=["truncated: finish_reason None"])])
     assert dict(zip(made.columns, made.rows[0], strict=True))["failed"] == "1"
     assert "truncated: finish_reason None" in made.text()

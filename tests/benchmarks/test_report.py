@@ -12,6 +12,7 @@ import pytest
 from benchmarks import comparison, serving_load, startup
 from benchmarks.__main__ import main
 from benchmarks.phases import Phases
+from benchmarks.repeats import Repeats
 from benchmarks.report import Report, table
 from benchmarks.service import LLAMA, TRANSFORMERS, VLLM
 from benchmarks.startup import Run
@@ -97,7 +98,7 @@ def test_phases_add_up_to_the_whole_time() -> None:
 def test_startup_has_a_row_for_every_kind_of_command() -> None:
     warm = Run(what=startup.WARM, run=0, seconds=22.0, strangers=0.0, load_average=0.1, phases=PHASES, outputs=OUTPUTS)
     preview = Run(what="preview, nothing to do", run=0, seconds=2.4, strangers=0.5, load_average=0.1)
-    made = startup.report(startup.Options(runs=1), HERE, [warm, preview])
+    made = startup.report(Repeats(runs=1), HERE, [warm, preview])
     rows = {row[0]: dict(zip(startup.COLUMNS, row, strict=True)) for row in made.rows}
     assert rows[startup.WARM]["Ray start"] == "6.00"
     assert rows[startup.WARM]["total"] == "22.0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from tests.serving.engines.tiny_models import CONTEXT, FAMILIES, save
 
 SMALL_CHUNKS = PromptBudget(beside_decoding=7, alone=16)
 """So small that even short prompts are cut."""
+
+needs_kernels = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or shutil.which("c++") is None,
+    reason="the CPU kernels are compiled on x86-64, where there is a C++ compiler",
+)
+"""Where there is one they have to be there: a test that is skipped would hide that they no longer compile."""
 
 BuildEngine = Callable[..., TransformersEngine]
 

@@ -99,6 +99,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def ends(pid: int) -> bool:
+    """Whether a process is gone within 10 seconds."""
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_requests_at_once_get_what_each_would_get_alone(
     engine: EngineProcess, build: BuildEngine, poisoned_dir: Path
@@ -339,10 +347,7 @@ def test_the_engine_dies_with_the_process_that_started_it(poisoned_dir: Path) ->
         assert alive(pid)
         parent.kill()
         parent.wait()
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    assert ends(pid)
 
 
 @pytest.mark.asyncio(loop_scope="module")

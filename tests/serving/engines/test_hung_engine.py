@@ -21,7 +21,7 @@ from serving.engines.process.engine_process import EngineProcess
 from serving.engines.process.silence import Patience
 from serving.engines.protocol import Adapter, EngineUnavailable
 from tests.serving.engines.driving import request
-from tests.serving.engines.test_engine_process import ENDLESS, PARENT, alive, options, tokens_of, until
+from tests.serving.engines.test_engine_process import ENDLESS, PARENT, alive, ends, options, tokens_of, until
 from tests.serving.engines.tiny_models import prompt
 
 HANG = signal.SIGUSR2
@@ -124,10 +124,7 @@ def test_the_engine_dies_with_its_parent_even_if_it_hangs(
         assert alive(pid)
         parent.kill()
         parent.wait()
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    gone = not alive(pid)
+    gone = ends(pid)
     if not gone:
         os.kill(pid, signal.SIGKILL)
     assert gone, "an engine without a replica holds its memory for ever"

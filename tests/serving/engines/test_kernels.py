@@ -14,8 +14,9 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_
 
 from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.kv_cache import KvCache
+from tests.serving.engines.conftest import needs_kernels
 
-pytestmark = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels are not installed")
+pytestmark = needs_kernels
 
 DTYPES = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 6e-3}
@@ -29,6 +30,7 @@ def close(ours: torch.Tensor, exact: torch.Tensor, dtype: torch.dtype) -> None:
 
 
 def test_an_x86_cpu_of_the_last_decade_has_kernels() -> None:
+    assert kernels.available()
     assert kernels.operators().instruction_set() in ("avx2", "avx512", "avx512_bf16")
 
 

@@ -10,6 +10,7 @@ from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.joined_linears import join_linears
 from serving.engines.transformers_engine.lora import StepRows
 from serving.engines.transformers_engine.packing import KernelLinear, OneDnnLinear, one_dnn_packs, packed
+from tests.serving.engines.conftest import needs_kernels
 
 CPU = torch.device("cpu")
 
@@ -24,10 +25,8 @@ class TwoLayers(nn.Module):
         return self.inner(self.up(inputs))
 
 
-@pytest.fixture(params=["kernels", "oneDNN"])
+@pytest.fixture(params=[pytest.param("kernels", marks=needs_kernels), "oneDNN"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "kernels" and not kernels.available():
-        pytest.skip("the CPU kernels are not installed")
     if request.param == "oneDNN":
         if not one_dnn_packs(torch.bfloat16, CPU):
             pytest.skip("this CPU has no bfloat16 instructions, so oneDNN packs nothing on it")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
-from serving.engines.transformers_engine import fusion, kernels
-from tests.serving.engines.conftest import BuildEngine
+from serving.engines.transformers_engine import fusion
+from tests.serving.engines.conftest import BuildEngine, needs_kernels
 from tests.serving.engines.driving import request, run
 from tests.serving.engines.tiny_models import FAMILIES, prompt
 
-pytestmark = pytest.mark.skipif(not kernels.available(), reason="the CPU kernels are not installed")
+pytestmark = needs_kernels
+
+Norm = Callable[[torch.Tensor], torch.Tensor]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -29,42 +33,35 @@ def test_what_stands_between_the_products_is_computed_at_once(
     assert "6 rotary, 3 silu_mul" in caplog.text, "queries and keys, and gates, of three layers"
 
 
-def test_a_model_that_decides_by_numbers_runs_through_its_modules(
-    build: BuildEngine, caplog: pytest.LogCaptureFixture
-) -> None:
+def decides_by_the_number_of_rows(norm: Norm, hidden: torch.Tensor) -> torch.Tensor:
     """The record would keep what was decided for the step that was recorded."""
-    engine = build(recorded=False)
-    model: Any = engine.model
-    norm = model.model.norm.forward
-
-    def deciding(hidden: torch.Tensor) -> torch.Tensor:
-        return norm(hidden) * (1.0 if hidden.shape[1] < 8 else -1.0)
-
-    model.model.norm.forward = deciding
-    with caplog.at_level(logging.INFO):
-        engine.record_steps()
-    assert not engine.records_steps
-    assert "gives other logits" in caplog.text
-    assert run(engine, request("a", prompt(20))).tokens["a"], "it answers all the same"
+    return norm(hidden) * (1.0 if hidden.shape[1] < 8 else -1.0)
 
 
-def test_a_model_that_cannot_be_recorded_runs_through_its_modules(
-    build: BuildEngine, caplog: pytest.LogCaptureFixture
+def refuses_to_be_recorded(norm: Norm, hidden: torch.Tensor) -> torch.Tensor:
+    if torch._C._get_tracing_state() is not None:
+        raise RuntimeError("not while it is recorded")
+    return norm(hidden)
+
+
+@pytest.mark.parametrize(
+    ("altered", "reason"),
+    [(decides_by_the_number_of_rows, "gives other logits"), (refuses_to_be_recorded, "not while it is recorded")],
+)
+def test_a_model_without_a_right_record_runs_through_its_modules(
+    altered: Callable[[Norm, torch.Tensor], torch.Tensor],
+    reason: str,
+    build: BuildEngine,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     engine = build(recorded=False)
     model: Any = engine.model
-    norm = model.model.norm.forward
-
-    def failing(hidden: torch.Tensor) -> torch.Tensor:
-        if torch._C._get_tracing_state() is not None:
-            raise RuntimeError("not while it is recorded")
-        return norm(hidden)
-
-    model.model.norm.forward = failing
+    model.model.norm.forward = functools.partial(altered, model.model.norm.forward)
     with caplog.at_level(logging.INFO):
         engine.record_steps()
     assert not engine.records_steps
-    assert "not while it is recorded" in caplog.text
+    assert reason in caplog.text
+    assert run(engine, request("a", prompt(20))).tokens["a"], "it answers all the same"
 
 
 @pytest.mark.parametrize("sequences", [1, 2, 3])

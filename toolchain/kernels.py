@@ -36,13 +36,20 @@ def install(layout: Layout, environ: Mapping[str, str], console: Console) -> Non
     with exclusive(layout.private / f"{layout.venv_serving.name}.lock", console, "installing the CPU kernels"):
         if _held(stamp) == key:
             return
-        try:
-            if compiler is None:
-                raise ToolchainError("there is no C++ compiler", "install one (Debian and Ubuntu: `apt install g++`)")
-            _install(layout, _wheel(layout, key, environ, console), environ, console)
-        except ToolchainError as error:
-            console.say(f"CPU kernels: {error}\n  {_SLOWER}; to have them, {error.way_out}, and run this again")
+        if compiler is None:
+            _say_without(console, "there is no C++ compiler", "install one (Debian and Ubuntu: `apt install g++`)")
+        else:
+            try:
+                _install(layout, _wheel(layout, key, environ, console), environ, console)
+            except ToolchainError as error:
+                # not noted down: a full disk, say, has nothing to do with the key, and may be mended the next time
+                _say_without(console, str(error), error.way_out)
+                return
         stamp.write_text(f"{key}\n", encoding="utf-8")
+
+
+def _say_without(console: Console, why: str, way_out: str) -> None:
+    console.say(f"CPU kernels: {why}\n  {_SLOWER}; to have them, {way_out}, and run this again")
 
 
 def _compiler(environ: Mapping[str, str]) -> str | None:

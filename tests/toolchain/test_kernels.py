@@ -106,12 +106,15 @@ def test_without_a_compiler_that_is_said_once_and_mended_when_there_is_one(layou
     assert calls(tools) == ["build", "pip"]
 
 
-def test_a_compiler_that_fails_stops_nothing(layout: Layout, tools: Path) -> None:
+def test_a_compiler_that_fails_stops_nothing_and_is_tried_again(layout: Layout, tools: Path) -> None:
     (tools / "broken").touch()
     said = install(layout, tools)
     assert "error: no such thing" in said
     assert "the engine runs without them" in said
     assert not list(layout.cache.rglob("*.whl"))
+    (tools / "broken").unlink()
+    assert "Compiling" in install(layout, tools)
+    assert list(layout.cache.rglob("*.whl"))
 
 
 def test_other_machines_are_left_alone(layout: Layout, tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def _add(yard: Yard, number: int, adapter: Path) -> Run:
     modelyard.configure(yard, [adapter])
     meter = CpuMeter({"ray": yard.processes()})
     with Streams(yard, modelyard.WORKSPACE, clients=STREAMS) as streams, ThreadPoolExecutor(2) as pool:
-        time.sleep(1)  # the streams are under way
+        streams.await_ends(STREAMS)
         done = threading.Event()
         begun = time.monotonic()
         update = pool.submit(update_begins, events, done)

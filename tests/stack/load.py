@@ -6,6 +6,7 @@ import threading
 from types import TracebackType
 
 import openai
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.stack.yard import Yard
 
@@ -27,6 +28,13 @@ class Streams:
         for thread in self._threads:
             thread.start()
         return self
+
+    def await_ends(self, streams: int) -> None:
+        """Return when so many streams have ended, well or not; by then all clients stream. Raises RetryError."""
+        waiting = retry_if_result(lambda ended: ended < streams)
+        Retrying(stop=stop_after_delay(120), wait=wait_fixed(0.05), retry=waiting)(
+            lambda: self.completed + len(self.failures)
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -132,7 +132,9 @@ def connection(clients: int) -> httpx.AsyncClient:
     """For so many requests at once."""
     # Bytes as they come: a compressed stream would be held back until there is enough to compress.
     headers = {"Accept-Encoding": "identity"}
-    limits = httpx.Limits(max_connections=clients)
+    # No connection is kept for the next request: llama-server closes kept ones without a word now and then, when many
+    # clients were there just before.
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=0)
     return httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, headers=headers, trust_env=False)
 
 

@@ -141,7 +141,13 @@ class _EngineCollector(Collector):
         asked.add_metric([self._model], stats.prompt_tokens + stats.reused_prompt_tokens)
         found = CounterMetricFamily("vllm:prefix_cache_hits", "Those that were found in it.", labels=_MODEL)
         found.add_metric([self._model], stats.reused_prompt_tokens)
-        yield from (asked, found)
+        drafted = CounterMetricFamily("vllm:spec_decode_num_draft_tokens", "Tokens that were guessed.", labels=_MODEL)
+        drafted.add_metric([self._model], stats.draft_tokens)
+        accepted = CounterMetricFamily(
+            "vllm:spec_decode_num_accepted_tokens", "Those that were guessed rightly.", labels=_MODEL
+        )
+        accepted.add_metric([self._model], stats.accepted_draft_tokens)
+        yield from (asked, found, drafted, accepted)
         yield GaugeMetricFamily(
             "modelyard_kv_cache_bytes", "Keys and values of running sequences.", stats.kv_cache_bytes
         )

@@ -114,6 +114,10 @@ class EngineStats:
     reused_prompt_tokens: int = 0
     """Of prompts, those whose keys and values the cache still had from another sequence."""
     generated_tokens: int = 0
+    draft_tokens: int = 0
+    """Tokens that were guessed and computed to see whether they are right."""
+    accepted_draft_tokens: int = 0
+    """Those that were right, so that no step of their own was needed; they are generated tokens too."""
     kv_cache_bytes: int = 0
     """Keys and values of the sequences running now."""
     kv_cache_capacity_bytes: int = 0

@@ -10,6 +10,7 @@ from llguidance import LLMatcher
 from serving.engines.protocol import AdapterUse, GenerationRequest, RequestFailed
 from serving.engines.transformers_engine.adapters import AdapterStore
 from serving.engines.transformers_engine.constraints import MOST_KEPT, Constraint, Constraints
+from serving.engines.transformers_engine.drafts import LONGEST, lookup_for
 from serving.engines.transformers_engine.grammar_queue import GrammarQueue
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.schedule import Sequence
@@ -97,7 +98,7 @@ class Admission:
 
     def discard(self, sequence: Sequence) -> None:
         """A sequence has failed, and nobody shall find what it left: NaN would reach the slot's next owner."""
-        self._cache.clear(sequence.slot, len(sequence.tokens))
+        self._cache.clear(sequence.slot, len(sequence.tokens) + LONGEST)
         self._free(sequence, None)
 
     def _require_answerable(self, request: GenerationRequest) -> None:
@@ -156,6 +157,7 @@ class Admission:
             place.shared,
             reused=place.shared,
             history=history_of(request),
+            lookup=lookup_for(request),
             constraint=constraint,
             adapter_slot=adapter_slot,
             adapter_strength=strength,

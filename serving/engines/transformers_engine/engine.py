@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,16 +17,19 @@ from serving.engines.protocol import (
     Adapter,
     AdapterRefused,
     EngineStats,
+    FinishReason,
     GenerationRequest,
     TokenChunk,
     TokenLogprobs,
 )
+from serving.engines.transformers_engine import kernels
 from serving.engines.transformers_engine.adapter_weights import AdapterWeights
 from serving.engines.transformers_engine.adapters import AdapterStore
 from serving.engines.transformers_engine.adjustments import Row
 from serving.engines.transformers_engine.admission import Admission
 from serving.engines.transformers_engine.attention import AttentionStep
 from serving.engines.transformers_engine.constraints import Constraints, allowed_tokens
+from serving.engines.transformers_engine.drafts import with_drafts
 from serving.engines.transformers_engine.joined_linears import join_linears
 from serving.engines.transformers_engine.kv_cache import KvCache
 from serving.engines.transformers_engine.logprobs import logprobs_of
@@ -42,6 +46,10 @@ CPU_PROMPT_BUDGET = PromptBudget(beside_decoding=16, alone=512)
 decoding sequences by no more than that."""
 
 GPU_PROMPT_BUDGET = PromptBudget(beside_decoding=512, alone=4096)
+
+DRAFT_ROWS = 8
+"""With the kernels on two cores each row up to the eighth costs a step a tenth more; beyond that a draft costs what it
+brings. A GPU waits for the weights of many more."""
 
 
 class Chosen(NamedTuple):
@@ -78,11 +86,14 @@ class TransformersEngine:
         max_sequences: int,
         max_context: int,
         prompt_budget: PromptBudget | None = None,
+        draft_rows: int | None = None,
         adapter_memory_bytes: int = ADAPTER_COPIES_BYTES,
         model_dir: Path | None = None,
         when_compiled: Callable[[], None] = lambda: None,
     ) -> None:
-        """model_dir: where the tokenizer is that grammars need; None: no request may have a grammar.
+        """draft_rows: up to how many rows a step is filled with drafts; as the device gains by them if None.
+
+        model_dir: where the tokenizer is that grammars need; None: no request may have a grammar.
 
         when_compiled: called from another thread when `can_step` may have become true.
         """
@@ -90,9 +101,12 @@ class TransformersEngine:
         self.max_context = max_context
         self.cache = KvCache(max_sequences, max_context, model.device)
         self.vocabulary = cast(torch.Tensor, model.get_input_embeddings().weight).shape[0]
+        self._draft_rows = _draft_rows(model) if draft_rows is None else draft_rows
         self._budget = prompt_budget or (CPU_PROMPT_BUDGET if model.device.type == "cpu" else GPU_PROMPT_BUDGET)
         self._prompt_tokens = 0
         self._generated_tokens = 0
+        self._draft_tokens = 0
+        self._accepted_draft_tokens = 0
         self._traced: Forward | None = None
         rows = StepRows()
         probe = probe_step(self.vocabulary, model.device, [None])
@@ -135,6 +149,8 @@ class TransformersEngine:
             prompt_tokens=self._prompt_tokens,
             reused_prompt_tokens=self._admission.reused_tokens,
             generated_tokens=self._generated_tokens,
+            draft_tokens=self._draft_tokens,
+            accepted_draft_tokens=self._accepted_draft_tokens,
             kv_cache_bytes=cached * self.cache.bytes_per_token,
             kv_cache_capacity_bytes=self.cache.capacity_bytes,
         )
@@ -164,7 +180,8 @@ class TransformersEngine:
     def step(self) -> StepOutcome:
         """Admit what fits, run one forward and return its tokens. Raises EngineBroken if no forward works any more."""
         outcome = StepOutcome(failures=self._admission.admit())
-        chunks = plan_step(self._admission.running.values(), self._budget)
+        planned = plan_step(self._admission.running.values(), self._budget)
+        chunks = with_drafts(planned, self._draft_rows, self.max_context)
         if not chunks:
             return outcome
         try:
@@ -177,7 +194,7 @@ class TransformersEngine:
         return outcome
 
     def forward(self, step: AttentionStep) -> torch.Tensor:
-        """Logits (sequences that end in the step, vocabulary), in the order of its chunks; fills the cache."""
+        """Logits (choices of all chunks, vocabulary), in the order of the chunks; fills the cache."""
         self.adapters.set_rows(
             Run(chunk.sequence.adapter_slot, chunk.sequence.adapter_strength, chunk.size) for chunk in step.chunks
         )
@@ -188,17 +205,12 @@ class TransformersEngine:
         self._traced = traced(self.model, self.cache, self.vocabulary)
 
     def _logits(self, step: AttentionStep) -> torch.Tensor:
-        ids = [
-            token
-            for sequence, size in step.chunks
-            for token in sequence.tokens[sequence.cached : sequence.cached + size]
-        ]
+        ids = [token for chunk in step.chunks for token in chunk.tokens]
         last_rows: list[int] = []
-        row = -1
+        end = 0
         for chunk in step.chunks:
-            row += chunk.size
-            if chunk.ends_sequence:
-                last_rows.append(row)
+            end += chunk.size
+            last_rows += range(end - chunk.choices, end)
         device = self.cache.device
         inputs = StepInputs(
             torch.tensor(ids, device=device),
@@ -228,50 +240,67 @@ class TransformersEngine:
                 "NoEffect", f"the model's logits with it are the base's: its numbers are too small for {dtype}"
             )
 
-    def _compute(self, chunks: list[Chunk]) -> list[Chosen]:
-        """The next token of each sequence that ends in `chunks`.
+    def _compute(self, chunks: list[Chunk]) -> list[list[Chosen]]:
+        """For each of `chunks`, the tokens that its choices give: the next one, and that after each of its draft.
 
         Grammars are asked before any number is drawn: one that breaks has the step computed again without it.
         """
         logits = self.forward(AttentionStep(self.cache, chunks))
-        ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
-        if not ending:
-            return []
-        allowed = allowed_tokens([sequence.constraint for sequence in ending], self.vocabulary)
-        tokens = choose(logits, [_row(sequence) for sequence in ending], allowed)
-        logprobs = logprobs_of(logits, tokens, [sequence.request.logprobs for sequence in ending])
-        return [Chosen(token, told) for token, told in zip(tokens, logprobs, strict=True)]
+        choosing = [chunk.sequence for chunk in chunks for _ in range(chunk.choices)]
+        if not choosing:
+            return [[] for _ in chunks]
+        allowed = allowed_tokens([sequence.constraint for sequence in choosing], self.vocabulary)
+        tokens = choose(logits, [_row(sequence) for sequence in choosing], allowed)
+        logprobs = logprobs_of(logits, tokens, [sequence.request.logprobs for sequence in choosing])
+        chosen = map(Chosen, tokens, logprobs)
+        return [list(itertools.islice(chosen, chunk.choices)) for chunk in chunks]
 
-    def _record(self, chunks: list[Chunk], chosen: list[Chosen], outcome: StepOutcome) -> None:
+    def _record(self, chunks: list[Chunk], chosen: list[list[Chosen]], outcome: StepOutcome) -> None:
         """Move the sequences on by what a forward has computed; `chosen` as from `_compute`."""
-        ending = [chunk.sequence for chunk in chunks if chunk.ends_sequence]
-        for chunk in chunks:
+        for chunk, choices in zip(chunks, chosen, strict=True):
             if chunk.sequence.generated == 0:
                 self._prompt_tokens += chunk.size
-            chunk.sequence.cached += chunk.size
-        for sequence, (token, logprobs) in zip(ending, chosen, strict=True):
-            if token is None:
-                self._fail(sequence, "the model gave no finite probabilities for the next token", outcome)
-            else:
-                self._take(sequence, token, logprobs, outcome)
+            chunk.sequence.cached += chunk.own
+            if choices:
+                self._take(chunk, choices, outcome)
 
-    def _take(self, sequence: Sequence, token: int, logprobs: TokenLogprobs | None, outcome: StepOutcome) -> None:
-        request = sequence.request
-        self._generated_tokens += 1
+    def _take(self, chunk: Chunk, choices: list[Chosen], outcome: StepOutcome) -> None:
+        """Have a sequence go on with the first of `choices`, and with each that follows a rightly guessed token."""
+        sequence = chunk.sequence
         reused = sequence.reused if sequence.generated == 0 else 0
-        if token in request.stop_token_ids:
-            chunk = TokenChunk((), "stop", reused_prompt_tokens=reused)
-        else:
-            sequence.tokens.append(token)
-            if sequence.history is not None:
-                sequence.history.add(token)
-            complete = sequence.constraint is not None and sequence.constraint.accept(token)
-            full = sequence.generated >= request.max_tokens or len(sequence.tokens) >= self.max_context
-            finish_reason = "stop" if complete else "length" if full else None
-            chunk = TokenChunk((token,), finish_reason, () if logprobs is None else (logprobs,), reused)
-        outcome.chunks[request.id] = chunk
-        if chunk.finish_reason is not None:
+        tokens: list[int] = []
+        logprobs: list[TokenLogprobs] = []
+        finish_reason: FinishReason | None = None
+        for guessed, choice in itertools.zip_longest(chunk.draft, choices):
+            if choice.token is None:
+                self._fail(sequence, "the model gave no finite probabilities for the next token", outcome)
+                return
+            self._generated_tokens += 1
+            if choice.token in sequence.request.stop_token_ids:
+                finish_reason = "stop"
+                break
+            tokens.append(choice.token)
+            if choice.logprobs is not None:
+                logprobs.append(choice.logprobs)
+            finish_reason = self._append(sequence, choice.token)
+            if finish_reason is not None or choice.token != guessed:
+                break
+            sequence.cached += 1
+            self._accepted_draft_tokens += 1
+        self._draft_tokens += len(chunk.draft)
+        outcome.chunks[sequence.request.id] = TokenChunk(tuple(tokens), finish_reason, tuple(logprobs), reused)
+        if finish_reason is not None:
             self._admission.release(sequence)
+
+    def _append(self, sequence: Sequence, token: int) -> FinishReason | None:
+        """Why the sequence ends with this token; None if it goes on."""
+        sequence.tokens.append(token)
+        if sequence.history is not None:
+            sequence.history.add(token)
+        if sequence.constraint is not None and sequence.constraint.accept(token):
+            return "stop"
+        full = sequence.generated >= sequence.request.max_tokens or len(sequence.tokens) >= self.max_context
+        return "length" if full else None
 
     def _step_one_by_one(self, chunks: list[Chunk], outcome: StepOutcome) -> None:
         """Find whom an error belongs to. No sequence has moved on, and the cache takes the same writes again."""
@@ -307,3 +336,11 @@ def _row(sequence: Sequence) -> Row:
         sequence.history,
         request.stop_token_ids if sequence.generated < request.min_tokens else (),
     )
+
+
+def _draft_rows(model: PreTrainedModel) -> int:
+    """0 where several rows cost a step so much more than one that drafts do not pay, or change each other's numbers."""
+    if getattr(model, "is_quantized", False):
+        return 0
+    on_cpu = model.device.type == "cpu"
+    return DRAFT_ROWS if not on_cpu or kernels.can_pack(next(model.parameters())) else 0

@@ -12,6 +12,7 @@ from serving.engines.transformers_engine.token_history import TokenHistory
 
 if TYPE_CHECKING:
     from serving.engines.transformers_engine.constraints import Constraint
+    from serving.engines.transformers_engine.drafts import Lookup
 
 
 @dataclass(eq=False, slots=True)
@@ -36,6 +37,8 @@ class Sequence:
     """What the completion is held to; it stands where `tokens` ends."""
     history: TokenHistory | None = None
     """What the request's penalties are reckoned by; None if it has none."""
+    lookup: Lookup | None = None
+    """Where drafts come from; None if the request may have none."""
 
     @property
     def pending(self) -> int:
@@ -51,11 +54,28 @@ class Chunk(NamedTuple):
 
     sequence: Sequence
     size: int
+    draft: tuple[int, ...] = ()
+    """The last of these tokens, where they are guessed and not the sequence's own."""
+
+    @property
+    def own(self) -> int:
+        """Tokens that the sequence has already."""
+        return self.size - len(self.draft)
+
+    @property
+    def tokens(self) -> list[int]:
+        cached = self.sequence.cached
+        return [*self.sequence.tokens[cached : cached + self.own], *self.draft]
 
     @property
     def ends_sequence(self) -> bool:
-        """True if the last of these tokens is the sequence's last, so that its logits give the next token."""
-        return self.size == self.sequence.pending
+        """True if the sequence's last token is among these, so that its logits give the next one."""
+        return self.own == self.sequence.pending
+
+    @property
+    def choices(self) -> int:
+        """Rows, the last ones, whose logits give a token: that of the sequence's last token and those of the draft."""
+        return 1 + len(self.draft) if self.ends_sequence else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,6 +112,8 @@ class ScriptedEngine:
             waiting=3,
             prompt_tokens=30,
             reused_prompt_tokens=10,
+            draft_tokens=8,
+            accepted_draft_tokens=6,
             kv_cache_bytes=1024,
             kv_cache_capacity_bytes=4096,
             restarts=2,

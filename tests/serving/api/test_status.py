@@ -83,6 +83,8 @@ def test_metrics_count_what_happened(service: Service) -> None:
     assert now["vllm:kv_cache_usage_perc", MODEL] == 0.25
     assert now["vllm:prefix_cache_queries_total", MODEL] == 40
     assert now["vllm:prefix_cache_hits_total", MODEL] == 10
+    assert now["vllm:spec_decode_num_draft_tokens_total", MODEL] == 8
+    assert now["vllm:spec_decode_num_accepted_tokens_total", MODEL] == 6
     assert now["vllm:request_success_total", "stop", MODEL] == 2, "a request that was turned away is no success"
     assert now["vllm:e2e_request_latency_seconds_count", MODEL] == 2
     assert now[("modelyard_engine_restarts_total",)] == 2

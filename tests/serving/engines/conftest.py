@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from presets.serve_config import ADAPTER_COPIES_BYTES
-from serving.engines.transformers_engine.engine import TransformersEngine
+from serving.engines.transformers_engine.engine import DRAFT_ROWS, TransformersEngine
 from serving.engines.transformers_engine.loading import load_model
 from serving.engines.transformers_engine.schedule import PromptBudget
 from tests.serving.engines.tiny_models import CONTEXT, FAMILIES, save
@@ -60,6 +60,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
     """An engine in this process over a family's tiny model, or over the model in `model_dir`.
 
     recorded: its steps run as a record, as they do in a service; without, through transformers' modules.
+    draft_rows: as the engine has it; left to itself it would draft nothing here, since models in float32 do not gain.
     """
 
     def make(
@@ -69,6 +70,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
         max_sequences: int = 4,
         max_context: int = CONTEXT,
         prompt_budget: PromptBudget | None = SMALL_CHUNKS,
+        draft_rows: int = DRAFT_ROWS,
         adapter_memory_bytes: int = ADAPTER_COPIES_BYTES,
         recorded: bool = True,
     ) -> TransformersEngine:
@@ -84,6 +86,7 @@ def build(tiny_dir: Callable[[str], Path]) -> BuildEngine:
             max_sequences=max_sequences,
             max_context=max_context,
             prompt_budget=prompt_budget,
+            draft_rows=draft_rows,
             adapter_memory_bytes=adapter_memory_bytes,
         )
         if recorded:

@@ -21,9 +21,9 @@ TWO_TOKENS = Sampling(temperature=0, logit_bias={11: 100.0, 22: 100.0})
 """What a model with random weights writes hardly repeats itself; of two tokens it must."""
 
 
-def decoding(slot: int, **wanted: int) -> Chunk:
+def decoding(slot: int, *, max_tokens: int = 16, min_tokens: int = 0) -> Chunk:
     """A sequence that has read a repeating prompt and made one token."""
-    one = request(f"slot-{slot}", REPEATING, **wanted)
+    one = request(f"slot-{slot}", REPEATING, max_tokens, min_tokens=min_tokens)
     tokens = [*REPEATING, REPEATING[0]]
     return Chunk(Sequence(one, slot, tokens, random.Random(0), len(REPEATING), lookup=lookup_for(one)), 1)
 

@@ -20,6 +20,7 @@ from benchmarks import (
     plan_vs_kaito,
     preview,
     serving_load,
+    soak,
     startup,
 )
 from benchmarks.console import console
@@ -29,7 +30,7 @@ from benchmarks.peers import PEERS
 from benchmarks.repeats import ONCE, Repeats
 from benchmarks.report import RESULTS, Report
 
-NAMES = ("serving", "adapters", "long_prompt", "adapter_added", "startup", "preview", "plan_vs_kaito")
+NAMES = ("serving", "adapters", "long_prompt", "adapter_added", "soak", "startup", "preview", "plan_vs_kaito")
 LOADS = {"serving": serving_load.run, "adapters": adapters_load.run, "long_prompt": long_prompt.run}
 """Those that measure peers too."""
 
@@ -63,6 +64,9 @@ def _measure(name: str, options: argparse.Namespace) -> Report:
         return plan_vs_kaito.run(here)
     if name == "preview":
         return preview.run(preview.Options(runs=1 if options.quick else options.runs or 3), here)
+    if name == "soak":
+        default = soak.QUICK if options.quick else soak.Options()
+        return soak.run(default if options.minutes is None else soak.Options(minutes=options.minutes), here)
     if load := LOADS.get(name):
         peers = {} if options.peers is None else {"peers": options.peers}
         return load(replace(comparison.QUICK if options.quick else comparison.Options(), **given, **peers), here)
@@ -83,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", type=_name, metavar="|".join(NAMES), help="what to measure; all if none")
     parser.add_argument("--runs", type=_positive, help="runs of everything (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one short run: whether it works, not how fast it is")
+    parser.add_argument("--minutes", type=float, help="how long to soak (default: 10)")
     parser.add_argument("--wait", type=float, help="seconds to wait for other processes to be quiet (default: 120)")
     known = ",".join(PEERS)
     parser.add_argument("--peers", type=_peers, help=f"what to measure beside it, or none (default: {known})")

@@ -112,7 +112,7 @@ def test_startup_has_a_row_for_every_kind_of_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["servng"], "there are serving, adapters, long_prompt, adapter_added, startup, preview, plan_vs_kaito"),
+        (["servng"], "there are serving, adapters, long_prompt, adapter_added, soak, startup, preview, plan_vs_kaito"),
         (["--runs", "0"], "not a number from 1 up"),
         (["--peers", "vllm,olama"], "'olama' is no peer; there are vllm, llama-server, transformers, or none"),
     ],

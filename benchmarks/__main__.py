@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", type=_name, metavar="|".join(NAMES), help="what to measure; all if none")
     parser.add_argument("--runs", type=_positive, help="runs of everything (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one short run: whether it works, not how fast it is")
-    parser.add_argument("--minutes", type=float, help="how long to soak (default: 10)")
+    parser.add_argument("--minutes", type=_positive, help="how long to soak (default: 10)")
     parser.add_argument("--wait", type=float, help="seconds to wait for other processes to be quiet (default: 120)")
     known = ",".join(PEERS)
     parser.add_argument("--peers", type=_peers, help=f"what to measure beside it, or none (default: {known})")

@@ -37,6 +37,8 @@ _MOST_TOKENS = 96
 _LONG_EVERY = 12
 _LEAVE_EVERY = 5
 _SAMPLE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
+"""After a request that failed: a service that is gone refuses thousands a second."""
 _KINDS = {"engine": "serving.engines.process", "replica": "ServeReplica", "proxy": "ProxyActor"}
 _OTHERS = "the rest of Ray"
 _SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}}, "required": ["name"]}
@@ -65,7 +67,7 @@ class Soaked:
 
 
 def run(options: Options, environment: Environment) -> Report:
-    """Measure. Raises ServiceFailed if there is nothing to measure."""
+    """Measure. Raises ServiceFailed if nothing was answered."""
     with tempfile.TemporaryDirectory(prefix="modelyard-adapters-") as folder:
         adapters = random_adapters.make(weights_directory(), Path(folder), ADAPTERS)
         with modelyard.running(adapters) as service:
@@ -74,6 +76,8 @@ def run(options: Options, environment: Environment) -> Report:
                 client.load(service.base_url, service.models, asked, _WARM_UP_TOKENS)
             with console.step(f"soaking with {CLIENTS} clients", usual=f"{options.minutes:g} minutes"):
                 soaked = asyncio.run(_soak(service, options.minutes * 60))
+    if not soaked.answered:
+        raise ServiceFailed(f"no request was answered: {soaked.failures[0] if soaked.failures else 'none was asked'}")
     return report(options, environment, soaked)
 
 
@@ -117,6 +121,7 @@ async def _ask_on(
                 soaked.left += 1
         except (httpx.HTTPError, ServiceFailed) as error:
             soaked.failures.append(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def request(models: Sequence[Target], numbers: random.Random) -> dict[str, Any]:
@@ -160,6 +165,7 @@ def report(options: Options, environment: Environment, soaked: Soaked) -> Report
     """Compares the medians of the first and of the last tenth of the time."""
     tenth = max(1, len(soaked.memory) // 10)
     rows: list[Row] = []
+    gone = [kind for kind in _KINDS if kind in soaked.memory[0] and kind not in soaked.memory[-1]]
     for kind in (*_KINDS, _OTHERS):
         samples = [sample.get(kind, 0.0) for sample in soaked.memory]
         first, last = statistics.median(samples[:tenth]), statistics.median(samples[-tenth:])
@@ -175,6 +181,7 @@ def report(options: Options, environment: Environment, soaked: Soaked) -> Report
             f"{soaked.answered} requests were answered whole, {soaked.left} given up by their client, "
             f"{len(soaked.failures)} failed",
             *([f"the first that failed: {soaked.failures[0]}"] if soaked.failures else []),
+            *(f"the process of the {kind} ended meanwhile; the one after it was not measured" for kind in gone),
         ],
         parameters={**asdict(options), "clients": CLIENTS, "adapters": ADAPTERS, "preset": modelyard.PRESET},
         runs=[asdict(soaked)],

@@ -112,7 +112,9 @@ class GenerationRecord:
         if self._last is None:
             metrics.first_token.labels(self._model).observe(now - self._begun)
         else:
-            metrics.inter_token.labels(self._model).observe((now - self._last) / tokens)
+            inter_token = metrics.inter_token.labels(self._model)
+            for _ in range(tokens):
+                inter_token.observe((now - self._last) / tokens)
         self._last = now
 
     def finish(self, reason: FinishReason) -> None:

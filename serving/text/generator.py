@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from serving.callers.call import Call, current_call
 from serving.callers.errors import RequestTimedOut
@@ -23,6 +24,8 @@ from serving.engines.protocol import (
 from serving.metrics import GenerationRecord, ServiceMetrics
 from serving.text.answer_text import AnswerText, TextToken
 from serving.text.tokenizer import Tokenizer
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +88,8 @@ class TextGenerator:
         text = ""
         reused = 0
         finish_reason: FinishReason | None = None
-        async with _closing(self._observed(request, record)) as chunks:
-            async for chunk in chunks:
-                text = _text_of(chunk, answer)
+        async with _closing(self._observed(request, record, answer)) as chunks:
+            async for chunk, text in chunks:
                 reused += chunk.reused_prompt_tokens
                 finish_reason = "stop" if answer.stopped else chunk.finish_reason
                 if finish_reason:
@@ -103,8 +105,10 @@ class TextGenerator:
         record.finish(finish_reason)
         yield TextChunk(text, answer.tokens, finish_reason, answer.take_tokens(), reused)
 
-    async def _observed(self, request: TextRequest, record: GenerationRecord) -> AsyncGenerator[TokenChunk]:
-        """The engine's chunks, recorded and charged to the caller."""
+    async def _observed(
+        self, request: TextRequest, record: GenerationRecord, answer: AnswerText
+    ) -> AsyncGenerator[tuple[TokenChunk, str]]:
+        """The engine's chunks and their text, recorded and charged to the caller as far as `answer` counts them."""
         call = current_call()
         prompt_tokens = 0 if request.prompt_is_paid else len(request.prompt_token_ids)
         with call.spending(request.model, prompt_tokens) as spending:
@@ -113,10 +117,12 @@ class TextGenerator:
                     if not spending.admitted:
                         spending.admit()
                         record.admit()
-                    if tokens := len(chunk.token_ids):
+                    before = answer.tokens
+                    text = _text_of(chunk, answer)
+                    if tokens := answer.tokens - before:
                         spending.make(tokens)
                         record.make(tokens)
-                    yield chunk
+                    yield chunk, text
 
     def _engine_request(self, request: TextRequest) -> GenerationRequest:
         return GenerationRequest(
@@ -162,7 +168,7 @@ async def _next_in_time(chunks: AsyncIterator[TokenChunk], call: Call) -> TokenC
 
 
 @asynccontextmanager
-async def _closing(iterator: AsyncIterator[TokenChunk]) -> AsyncIterator[AsyncIterator[TokenChunk]]:
+async def _closing(iterator: AsyncIterator[_Item]) -> AsyncIterator[AsyncIterator[_Item]]:
     """contextlib.aclosing for the engine protocol's iterators, which may be other than generators."""
     try:
         yield iterator

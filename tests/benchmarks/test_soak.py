@@ -13,7 +13,7 @@ from benchmarks.soak import Options, Soaked, request, resident
 from tests.benchmarks.builders import HERE
 
 
-def test_the_first_minute_is_compared_with_the_last() -> None:
+def test_the_first_tenth_is_compared_with_the_last() -> None:
     memory = [{"engine": 1000.0 + 10 * sample, "replica": 200.0, "proxy": 100.0} for sample in range(20)]
     memory[10]["replica"] = 300.0
     found = soak.report(Options(minutes=2), HERE, Soaked(answered=7, left=2, memory=memory))
@@ -24,6 +24,11 @@ def test_the_first_minute_is_compared_with_the_last() -> None:
         ("the rest of Ray", "0 MiB", "0 MiB", "0 MiB", "-"),
     ]
     assert list(found.notes) == ["7 requests were answered whole, 2 given up by their client, 0 failed"]
+
+
+def test_a_process_that_ended_is_told() -> None:
+    found = soak.report(Options(), HERE, Soaked(answered=1, memory=[{"engine": 1.0, "proxy": 1.0}, {"proxy": 1.0}]))
+    assert found.notes[-1].startswith("the process of the engine ended")
 
 
 def test_the_first_failure_is_told() -> None:

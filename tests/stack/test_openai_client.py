@@ -57,6 +57,17 @@ def test_completions(client: openai.OpenAI) -> None:
     assert answer.usage.completion_tokens <= 8
 
 
+def test_an_answer_of_many_megabytes_comes_whole(yard: Yard) -> None:
+    base = yard.endpoint(CHAT).removesuffix("/v1")
+    word = " responsibilities"
+    with httpx.Client(base_url=base, timeout=120, trust_env=False) as http:
+        [token] = http.post("/tokenize", json={"prompt": word}).raise_for_status().json()["tokens"]
+        count = 8 * 2**20 // len(word)
+        answer = http.post("/detokenize", json={"tokens": [token] * count})
+    assert answer.status_code == 200, answer.text[:300]
+    assert answer.json()["prompt"] == word * count
+
+
 def test_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [CHAT]
     assert isinstance(client.models.retrieve(CHAT).created, int)

@@ -50,7 +50,7 @@ class Block:
 
 
 def cut_into_blocks(chunks: Sequence[Chunk], device: torch.device) -> list[Block]:
-    """Blocks over the rows of `chunks` in their order (`plan_step` puts single rows first, by slot).
+    """Blocks over the rows of `chunks` in their order (`plan_step` puts decoding sequences first, by slot).
 
     Single rows join while their slots are neighbours and their lengths alike: a block reads as many keys for each of
     its rows as for its longest.

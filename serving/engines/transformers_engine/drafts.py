@@ -1,9 +1,9 @@
 """Tokens that a sequence may go on with, guessed from its own past, so that one step makes several of them.
 
 Texts repeat themselves: names, phrases, lines of code, and above all what a summary or an edit takes from its prompt. A
-step that also computes the tokens after a guess shows at every one of them which token the model chooses there; as long
-as that is the guessed one, it has been computed already. So the tokens are those of a step for each, whatever is
-guessed. Known as prompt lookup, or n-gram speculation.
+step that also computes what follows a guess shows at every token of it which one the model chooses there; as long as
+that is the guessed one, it has been computed already. So the tokens are the model's own choices, whatever is guessed.
+Known as prompt lookup, or n-gram speculation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LENGTHS = (3, 2)
 
 
 class Lookup:
-    """Where the n-grams of a growing sequence stood last; a token more costs O(1)."""
+    """Where the n-grams of a growing sequence stood last. The first draft reads all of it, a token more costs O(1)."""
 
     __slots__ = ("_followed", "_known")
 
@@ -35,10 +35,10 @@ class Lookup:
         """Tokens that are in it as what follows."""
 
     def draft(self, tokens: Sequence[int], most: int) -> tuple[int, ...]:
-        """What may follow `tokens`, which begin as they did in the last call: `most` at most, often none.
+        """`most` tokens that may follow `tokens`, which begin as they did in the last call; often none.
 
-        >>> Lookup().draft([1, 2, 3, 4, 5, 1, 2], 4)
-        (3, 4, 5, 1)
+        >>> Lookup().draft([1, 2, 3, 4, 5, 1, 2], 4), Lookup().draft([1, 2, 1, 2, 1], 4)
+        ((3, 4, 5, 1), (2, 1, 2, 1))
         """
         for place in range(self._known, len(tokens)):
             for length in _LENGTHS:
@@ -48,15 +48,17 @@ class Lookup:
         for length in _LENGTHS:
             place = self._followed.get(tuple(tokens[-length:]))
             if place is not None:
-                return tuple(tokens[place : place + most])
+                found = tuple(tokens[place : place + most])
+                # what came last goes on in a circle: a row of blanks, a table's rules
+                return (found * most)[:most]
         return ()
 
 
 def lookup_for(request: GenerationRequest) -> Lookup | None:
-    """None for a request whose next token is not decided by its row alone, or must not depend on what else runs.
+    """None for a request whose next token hangs on more than its row, or must not hang on what else runs.
 
-    Penalties and grammars go by the tokens before, and beside others fewer are guessed, which in 16 bits may change the
-    last digits that a seed's tokens hang on.
+    Penalties and grammars go by the tokens before. A wrong guess uses up random numbers, and how much is guessed hangs
+    on the other sequences: with a seed the same would not come again.
     """
     sampling = request.sampling
     penalised = sampling.repetition_penalty != 1 or sampling.presence_penalty or sampling.frequency_penalty
@@ -65,7 +67,7 @@ def lookup_for(request: GenerationRequest) -> Lookup | None:
 
 
 def with_drafts(chunks: Iterable[Chunk], rows: int, context: int) -> list[Chunk]:
-    """The chunks of a step, with drafts if all of them decode, so that the step has `rows` rows at most.
+    """The chunks of a step, with drafts up to `rows` rows in all if every one of them decodes.
 
     context: tokens that a sequence may have. Sequences share what is left evenly.
     """

@@ -259,7 +259,7 @@ class TransformersEngine:
         """Move the sequences on by what a forward has computed; `chosen` as from `_compute`."""
         for chunk, choices in zip(chunks, chosen, strict=True):
             if chunk.sequence.generated == 0:
-                self._prompt_tokens += chunk.size
+                self._prompt_tokens += chunk.own
             chunk.sequence.cached += chunk.own
             if choices:
                 self._take(chunk, choices, outcome)
@@ -343,4 +343,4 @@ def _draft_rows(model: PreTrainedModel) -> int:
     if getattr(model, "is_quantized", False):
         return 0
     on_cpu = model.device.type == "cpu"
-    return DRAFT_ROWS if not on_cpu or kernels.can_pack(next(model.parameters())) else 0
+    return DRAFT_ROWS if not on_cpu or kernels.can_pack(cast(torch.Tensor, model.get_input_embeddings().weight)) else 0

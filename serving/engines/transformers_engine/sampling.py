@@ -49,8 +49,8 @@ def _choose(logits: torch.Tensor, rows: Sequence[Row], apart_from: frozenset[int
         if which:
             samplings = [rows[index].sampling for index in which]
             # by index_select: indexing with a list takes twenty times as long
-            index = torch.tensor(which, device=logits.device)
-            weights = _weights(logits.index_select(0, index), highest.index_select(0, index), samplings)
+            places = torch.tensor(which, device=logits.device)
+            weights = _weights(logits.index_select(0, places), highest.index_select(0, places), samplings)
             chosen = draw(weights, samplings, [rows[index].uniform for index in which])
             for index, token in zip(which, chosen, strict=True):
                 tokens[index] = token

@@ -50,12 +50,12 @@ class Sequence:
 
 
 class Chunk(NamedTuple):
-    """`size` tokens of a sequence, from its first that is not in the cache."""
+    """`size` tokens to compute: those of a sequence from its first that is not in the cache, then those of a draft."""
 
     sequence: Sequence
     size: int
     draft: tuple[int, ...] = ()
-    """The last of these tokens, where they are guessed and not the sequence's own."""
+    """Tokens that are guessed to follow the sequence's last."""
 
     @property
     def own(self) -> int:

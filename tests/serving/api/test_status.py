@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.engines.protocol import EngineHealth, EngineOverloaded
+from serving.engines.protocol import EngineHealth, EngineOverloaded, TokenChunk
 from tests.serving.api.service import MODEL, PREFIX, Service
 
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
@@ -57,6 +57,16 @@ def test_an_engine_that_does_not_answer_makes_the_service_alive_but_not_ready(
     assert (body["status"], body["reason"], body["message"]) == (health.status, reason, message)
     assert body["error"]["code"] == "engine_unavailable"
     assert service.http.get("/health").json() == {"status": "Healthy"}
+
+
+def test_tokens_that_come_with_a_stop_string_but_after_it_are_nobodys(service: Service) -> None:
+    tokens = service.tokens("one two three four five")
+    service.engine.script = lambda _: [TokenChunk(tuple(tokens)), TokenChunk((), "stop")]
+    answer = service.http.post("/v1/chat/completions", json={**CHAT, "stop": ["three"]}).json()
+    counted = answer["usage"]["completion_tokens"]
+    assert answer["choices"][0]["message"]["content"] == "one two "
+    assert counted == len(service.tokens("one two three"))
+    assert samples(service)["vllm:generation_tokens_total", MODEL] == counted
 
 
 def test_metrics_count_what_happened(service: Service) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.engines.protocol import GenerationRequest, Sampling
+from serving.engines.protocol import GenerationRequest, Sampling, TokenChunk
 from serving.engines.transformers_engine.drafts import LONGEST, Lookup, lookup_for, with_drafts
 from serving.engines.transformers_engine.engine import TransformersEngine
 from serving.engines.transformers_engine.schedule import Chunk, Sequence
@@ -35,9 +35,14 @@ def drafts(chunks: list[Chunk], rows: int = 8, context: int = CONTEXT) -> list[i
 def test_what_followed_the_last_time_is_guessed() -> None:
     lookup = Lookup()
     tokens = [1, 2, 3, 4, 9, 2, 3, 5, 2, 3]
-    assert lookup.draft(tokens, 4) == (5, 2, 3), "the later of two places, and no more than there is"
+    assert lookup.draft(tokens, 2) == (5, 2), "the later of two places"
     assert lookup.draft([*tokens, 4], 2) == (9, 2), "three tokens alike go before two"
     assert lookup.draft([*tokens, 4, 6], 2) == ()
+
+
+def test_what_comes_in_a_circle_is_guessed_on() -> None:
+    assert Lookup().draft([8, 9, 9, 9, 9], 4) == (9, 9, 9, 9)
+    assert Lookup().draft([1, 2, 3, 1, 2], 4) == (3, 1, 2, 3)
 
 
 def test_nothing_is_guessed_where_nothing_repeats() -> None:
@@ -118,15 +123,19 @@ def test_drawn_tokens_are_those_of_the_same_numbers(build: BuildEngine, monkeypa
     assert 0 < stats.accepted_draft_tokens < stats.draft_tokens
 
 
-def test_a_sequence_ends_at_a_stop_token_that_was_guessed(build: BuildEngine) -> None:
+def test_a_sequence_ends_at_a_stop_token_that_was_guessed(build: BuildEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    unstopped = run(build(draft_rows=0), request("a", REPEATING)).tokens["a"]
+    stop = next(token for token in unstopped[2:] if token not in unstopped[:2])
+    place = unstopped.index(stop)
+    monkeypatch.setattr(Lookup, "draft", lambda _self, tokens, most: unstopped[len(tokens) - len(REPEATING) :][:most])
     engine = build()
-    asked = (11, 11, 22) * 6
-    unstopped = run(engine, request("a", asked, max_tokens=60, sampling=TWO_TOKENS)).tokens["a"]
-    assert set(unstopped) == {11, 22}
-    for stop in (11, 22):
-        answers = run(engine, request("a", asked, max_tokens=60, sampling=TWO_TOKENS, stop=frozenset({stop})))
-        assert answers.tokens.get("a", ()) == unstopped[: unstopped.index(stop)]
-        assert answers.finish == {"a": "stop"}
+    engine.submit(request("a", REPEATING, stop=frozenset({stop})))
+    chunks: list[TokenChunk] = []
+    while engine.has_work:
+        chunks += engine.step().chunks.values()
+    assert sum((chunk.token_ids for chunk in chunks), ()) == unstopped[:place]
+    assert 1 < len(chunks) <= place, "the stop token came in a step of its own"
+    assert chunks[-1].finish_reason == "stop"
 
 
 @pytest.mark.parametrize("max_tokens", range(20, 30))
@@ -142,8 +151,11 @@ def test_a_sequence_fills_the_context_whatever_was_guessed(build: BuildEngine) -
 
 
 def test_what_a_wrong_guess_left_in_the_cache_is_found_by_nobody(build: BuildEngine) -> None:
-    """The slot's next owner reuses the prefix, and goes on otherwise."""
+    """The slot's next owner reuses what steps with right and wrong guesses wrote, and goes on otherwise."""
     engine = build(max_sequences=1)
-    run(engine, request("a", REPEATING, max_tokens=50, sampling=TWO_TOKENS))
-    other = (*REPEATING, *prompt(40)[20:])
+    made = run(engine, request("a", REPEATING, max_tokens=50, sampling=TWO_TOKENS)).tokens["a"]
+    stats = engine.stats()
+    assert 0 < stats.accepted_draft_tokens < stats.draft_tokens
+    other = (*REPEATING, *made[:40], *prompt(5))
     assert run(engine, request("b", other)).tokens == run(build(), request("b", other)).tokens
+    assert engine.stats().reused_prompt_tokens == len(REPEATING) + 40

@@ -128,3 +128,18 @@ def test_a_row_that_is_not_finite_gives_no_token_and_harms_no_other(poison: floa
 
 def test_a_row_without_any_possible_token_gives_none() -> None:
     assert choose(torch.full((1, 5), -math.inf), [Row(Sampling(), 0.5)]) == [None]
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 1000])
+def test_the_token_drawn_is_that_where_the_sum_of_probabilities_passes_the_number(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    logits = torch.randn(1, size, generator=generator) * 3
+    logits[:, 300:600] = -math.inf  # more than a block without any weight
+    logits[:, : min(size - 1, 5)] = -math.inf
+    sums = logits.double().softmax(dim=-1).cumsum(dim=-1)[0]
+    for uniform in (0.0, *torch.rand(50, generator=generator).tolist(), math.nextafter(1.0, 0.0)):
+        [token] = choose(logits, [Row(Sampling(temperature=1.0), uniform)])
+        assert token is not None
+        assert logits[0, token] > -math.inf
+        assert (sums[token - 1] if token else 0.0) <= uniform + 1e-6
+        assert uniform - 1e-6 <= sums[token]

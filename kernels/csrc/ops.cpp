@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -33,14 +34,19 @@ const modelyard::Kernels& kernels() {
   return *chosen;
 }
 
+// What PyTorch calls the numbers that are T here.
+template <class T>
+using Stored = std::conditional_t<std::is_same_v<T, bf16>, at::BFloat16, T>;
+
+// PyTorch refuses a tensor of another type.
 template <class T>
 const T* read(const Tensor& tensor) {
-  return reinterpret_cast<const T*>(tensor.const_data_ptr());
+  return reinterpret_cast<const T*>(tensor.const_data_ptr<Stored<T>>());
 }
 
 template <class T>
 T* write(Tensor& tensor) {
-  return reinterpret_cast<T*>(tensor.mutable_data_ptr());
+  return reinterpret_cast<T*>(tensor.mutable_data_ptr<Stored<T>>());
 }
 
 // Calls `compute` with a number of the type that `x` has.

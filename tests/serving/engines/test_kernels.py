@@ -157,6 +157,16 @@ def test_a_row_outside_the_cache_is_refused() -> None:
         kernels.operators().attend(query, query, query, known(cache), LAYER, *where, 1.0, 0, 0.0, None)
 
 
+def test_numbers_of_another_type_are_refused() -> None:
+    query, cache = torch.zeros(1, 2, 16), torch.zeros(2, 2, 4, 2, 16)
+    where = torch.tensor([0], dtype=torch.int32), torch.tensor([0], dtype=torch.int32)
+    with pytest.raises(RuntimeError, match="expected scalar type Long but found Int"):
+        kernels.operators().attend(query, query, query, known(cache), LAYER, *where, 1.0, 0, 0.0, None)
+    packed = kernels.operators().pack(torch.zeros(8, 16, dtype=torch.bfloat16))
+    with pytest.raises(RuntimeError, match="expected scalar type BFloat16 but found Float"):
+        kernels.operators().linear(torch.zeros(1, 16, dtype=torch.bfloat16), packed.float(), None, 8)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [1, 3, 20])
 @torch.inference_mode()

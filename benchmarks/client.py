@@ -7,7 +7,8 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,10 +152,17 @@ async def stream(
         "stream_options": {"include_usage": True},
     }
     begun = time.perf_counter()
+    async with answering(client, base_url, body) as response:
+        async for data in response.aiter_raw():
+            arrivals.append(Arrival(time.perf_counter() - begun, data))
+    return arrivals
+
+
+@asynccontextmanager
+async def answering(client: httpx.AsyncClient, base_url: str, body: Mapping[str, Any]) -> AsyncIterator[httpx.Response]:
+    """The answer to a chat completion, still to be read; closed early it is given up. Raises ServiceFailed."""
     async with client.stream("POST", f"{base_url}/chat/completions", json=body) as response:
         if response.is_error:
             await response.aread()
             raise ServiceFailed(f"{base_url} answered {response.status_code}: {response.text[:300]}")
-        async for data in response.aiter_raw():
-            arrivals.append(Arrival(time.perf_counter() - begun, data))
-    return arrivals
+        yield response

@@ -148,10 +148,7 @@ def request(models: Sequence[Target], numbers: random.Random) -> dict[str, Any]:
 async def _ask(connection: httpx.AsyncClient, base_url: str, body: Mapping[str, Any], *, leaves: bool) -> bool:
     """Whether the answer came to its end; it does not where the client leaves with the first bytes."""
     rest = b""
-    async with connection.stream("POST", f"{base_url}/chat/completions", json=body) as response:
-        if response.is_error:
-            await response.aread()
-            raise ServiceFailed(f"{response.status_code}: {response.text[:200]}")
+    async with client.answering(connection, base_url, body) as response:
         async for data in response.aiter_raw():
             if leaves:
                 return False

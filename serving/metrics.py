@@ -134,33 +134,29 @@ class _EngineCollector(Collector):
         ready = self._engine.health().status == "ready"
         capacity = stats.kv_cache_capacity_bytes
         used = stats.kv_cache_bytes / capacity if capacity else 0.0
-        yield self._of_model("vllm:num_requests_running", "Sequences that are being generated.", stats.running)
-        yield self._of_model("vllm:num_requests_waiting", "Requests that wait for a sequence.", stats.waiting)
-        yield self._of_model("vllm:kv_cache_usage_perc", "What part of the KV cache is used; 1 is all of it.", used)
-        asked = CounterMetricFamily(
-            "vllm:prefix_cache_queries", "Tokens of prompts that were looked for in the cache.", labels=_MODEL
-        )
-        asked.add_metric([self._model], stats.prompt_tokens + stats.reused_prompt_tokens)
-        found = CounterMetricFamily("vllm:prefix_cache_hits", "Those that were found in it.", labels=_MODEL)
-        found.add_metric([self._model], stats.reused_prompt_tokens)
-        drafted = CounterMetricFamily("vllm:spec_decode_num_draft_tokens", "Tokens that were guessed.", labels=_MODEL)
-        drafted.add_metric([self._model], stats.draft_tokens)
-        accepted = CounterMetricFamily(
-            "vllm:spec_decode_num_accepted_tokens", "Those that were guessed rightly.", labels=_MODEL
-        )
-        accepted.add_metric([self._model], stats.accepted_draft_tokens)
-        yield from (asked, found, drafted, accepted)
+        asked = stats.prompt_tokens + stats.reused_prompt_tokens
+        gauges = {
+            "vllm:num_requests_running": ("Sequences that are being generated.", stats.running),
+            "vllm:num_requests_waiting": ("Requests that wait for a sequence.", stats.waiting),
+            "vllm:kv_cache_usage_perc": ("What part of the KV cache is used; 1 is all of it.", used),
+        }
+        counters = {
+            "vllm:prefix_cache_queries": ("Tokens of prompts that were looked for in the cache.", asked),
+            "vllm:prefix_cache_hits": ("Those that were found in it.", stats.reused_prompt_tokens),
+            "vllm:spec_decode_num_draft_tokens": ("Tokens that were guessed.", stats.draft_tokens),
+            "vllm:spec_decode_num_accepted_tokens": ("Those that were guessed rightly.", stats.accepted_draft_tokens),
+        }
+        for kind, families in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
+            for name, (documentation, value) in families.items():
+                family = kind(name, documentation, labels=_MODEL)
+                family.add_metric([self._model], value)
+                yield family
         yield GaugeMetricFamily(
             "modelyard_kv_cache_bytes", "Keys and values of running sequences.", stats.kv_cache_bytes
         )
         yield GaugeMetricFamily("modelyard_kv_cache_capacity_bytes", "What the cache may hold at most.", capacity)
         yield GaugeMetricFamily("modelyard_engine_ready", "1 if requests are answered, else 0.", float(ready))
         yield CounterMetricFamily("modelyard_engine_restarts", "Restarts of the engine's process.", stats.restarts)
-
-    def _of_model(self, name: str, documentation: str, value: float) -> Metric:
-        family = GaugeMetricFamily(name, documentation, labels=_MODEL)
-        family.add_metric([self._model], value)
-        return family
 
 
 class _CallersCollector(Collector):

@@ -20,8 +20,8 @@ import pytest
 from components.reconciliation import ports, processes
 from components.reconciliation.local_ray import DASHBOARD_PORT, SERVE_PORT
 from tests.stack.conftest import CHAT
-from tests.stack.waiting import eventually
 from tests.stack.yard import CAPITAL, PROJECT, STACK, Yard, workspace
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

@@ -13,8 +13,8 @@ import pytest
 from components.reconciliation import processes
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.ray_dashboard import RayUnreachable
-from tests.stack.waiting import eventually
 from tests.stack.yard import checkout, neutral_environment
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.stack
 

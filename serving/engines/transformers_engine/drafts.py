@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from serving.engines.transformers_engine.schedule import Chunk
+from serving.engines.transformers_engine.token_history import is_penalised
 
 if TYPE_CHECKING:
     from serving.engines.protocol import GenerationRequest
@@ -61,9 +62,8 @@ def lookup_for(request: GenerationRequest) -> Lookup | None:
     on the other sequences: with a seed the same would not come again.
     """
     sampling = request.sampling
-    penalised = sampling.repetition_penalty != 1 or sampling.presence_penalty or sampling.frequency_penalty
     seeded = sampling.seed is not None and sampling.temperature > 0
-    return None if penalised or seeded or request.grammar is not None else Lookup()
+    return None if is_penalised(sampling) or seeded or request.grammar is not None else Lookup()
 
 
 def with_drafts(chunks: Iterable[Chunk], rows: int, context: int) -> list[Chunk]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from serving.engines.protocol import GenerationRequest
+from serving.engines.protocol import GenerationRequest, Sampling
 
 
 class TokenHistory:
@@ -31,6 +31,11 @@ class TokenHistory:
 def history_of(request: GenerationRequest) -> TokenHistory | None:
     """What the request's penalties are reckoned by; None if it has none."""
     sampling = request.sampling
-    if sampling.repetition_penalty != 1:
-        return TokenHistory(request.prompt_token_ids)
-    return TokenHistory() if sampling.presence_penalty or sampling.frequency_penalty else None
+    if not is_penalised(sampling):
+        return None
+    return TokenHistory(request.prompt_token_ids if sampling.repetition_penalty != 1 else ())
+
+
+def is_penalised(sampling: Sampling) -> bool:
+    """Whether a token's logit goes by the tokens before it."""
+    return bool(sampling.repetition_penalty != 1 or sampling.presence_penalty or sampling.frequency_penalty)

@@ -38,6 +38,7 @@ from tests.serving.engines.conftest import BuildEngine
 from tests.serving.engines.driving import request, run
 from tests.serving.engines.tiny_adapters import AdaptedReference, as_adapter, make_adapter
 from tests.serving.engines.tiny_models import CONTEXT, POISON, prompt
+from tests.waiting import eventually
 
 SEQUENCES = 2
 ENDLESS = CONTEXT
@@ -97,14 +98,6 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def ends(pid: int) -> bool:
-    """Whether a process is gone within 10 seconds."""
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not alive(pid)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -347,7 +340,7 @@ def test_the_engine_dies_with_the_process_that_started_it(poisoned_dir: Path) ->
         assert alive(pid)
         parent.kill()
         parent.wait()
-    assert ends(pid)
+    eventually(lambda: not alive(pid), 10, "the engine ends with its parent")
 
 
 @pytest.mark.asyncio(loop_scope="module")

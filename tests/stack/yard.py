@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -74,6 +75,7 @@ class Yard:
 
     def __init__(self, folder: Path) -> None:
         self.folder = checkout(folder)
+        self._clients = contextlib.ExitStack()
         (folder / "state").mkdir()
         self.environment = neutral_environment() | {
             "PULUMI_HOME": str(folder / "home"),
@@ -155,7 +157,10 @@ class Yard:
         return f"{self.record.serve_url}/{name}/v1"
 
     def client(self, name: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.endpoint(name), api_key="none", max_retries=0, timeout=120)
+        """A new one, which the yard closes: left to the garbage collector, its connections may be found before it is,
+        and their warning fails whichever test runs then."""
+        endpoint = self.endpoint(name)
+        return self._clients.enter_context(openai.OpenAI(base_url=endpoint, api_key="none", max_retries=0, timeout=120))
 
     def ready(self, name: str) -> dict[str, Any]:
         """What the service says of itself; an empty dict if it does not answer."""
@@ -197,6 +202,7 @@ class Yard:
         return self.ray.processes()
 
     def close(self) -> None:
+        self._clients.close()
         self.ray.stop()
 
 

@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 .PHONY: help up preview plan down refresh status env install setup lint format types test test-unit test-serving \
-	test-stack test-toolchain bench docs examples import-kaito lock upgrade clean
+	test-stack test-cluster test-toolchain bench docs examples import-kaito lock upgrade clean
 
 help: ## list the targets
 	@printf 'make up            install what is missing and run `pulumi up`; the dev stack needs no cloud and no GPU\n'
@@ -31,7 +31,7 @@ up: setup ## set everything up, then `pulumi up` on STACK
 	@$(MAKE) status
 
 preview: ## what `make up` would change
-	@$(TOOLCHAIN) setup pulumi operator
+	@$(TOOLCHAIN) setup pulumi operator --stack $(STACK)
 	@$(TOOLCHAIN) stack $(STACK) -- preview
 
 plan: ## the plan without Pulumi's engine: make plan FORMAT=md|json|text
@@ -52,7 +52,7 @@ env: ## print what a shell needs for plain pulumi: eval "$(make env)"
 	@$(TOOLCHAIN) env
 
 setup: ## install what `make up` needs
-	@$(TOOLCHAIN) setup pulumi operator serving
+	@$(TOOLCHAIN) setup pulumi operator serving --stack $(STACK)
 
 install: ## install what `make test` needs
 	@$(TOOLCHAIN) setup pulumi dev serving-test
@@ -74,10 +74,11 @@ types: ## pyright, once for each environment
 	@$(BIN)/pyright -p pyrightconfig.serving.json
 
 test: install ## lint, types and all tests
-	@$(TOOLCHAIN) stages lint types test-unit test-serving test-stack
+	@$(TOOLCHAIN) stages lint types test-unit test-serving test-stack test-cluster
 
 test-unit: install ## tests without Ray: spec, plan, reconciliation, bootstrap
-	@$(WITH_TOOLS) $(BIN)/python -m pytest tests --ignore=tests/serving --ignore=tests/stack
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests --ignore=tests/serving --ignore=tests/stack \
+		--ignore=tests/cluster
 
 test-toolchain: install ## tests of the bootstrap alone
 	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/toolchain
@@ -88,6 +89,10 @@ test-serving: ## tests beside PyTorch: engine, weights, API
 
 test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/stack
+
+test-cluster: install ## tests with a real Kubernetes API server, Karpenter, KubeRay and Ray; needs root
+	@$(BIN)/python -m tests.cluster.prepare
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/cluster
 
 bench: install ## speed beside other servers, time to first token, phases of start-up
 	@$(WITH_TOOLS) $(BIN)/python -m benchmarks $(BENCH)

@@ -75,7 +75,7 @@ def choices() -> Iterator[Choice]:
     spec = parse_spec(raw_config(_config(contexts)), stack_file="plan_vs_kaito")
     default, size = find_node_size(DEFAULT_SIZE), kaito_sizes()[DEFAULT_SIZE]
     price = list_prices().of(default)
-    for workspace in sorted(plan_on_nodes(spec).workspaces, key=lambda workspace: workspace.preset):
+    for workspace in sorted(plan_on_nodes(spec, code_version="").workspaces, key=lambda workspace: workspace.preset):
         name = workspace.preset
         model, context = kaito_models()[catalog()[name].repository.name], contexts[name]
         kaito = estimate(model, size, context).nodes()
@@ -93,11 +93,10 @@ def choices() -> Iterator[Choice]:
 
 
 def _config(contexts: Mapping[str, int]) -> dict[str, object]:
-    """A stack with a workspace for every preset."""
+    """A stack with a workspace for every preset, on the target that may spread a replica over nodes, as KAITO does."""
     return {
-        "target": "kubernetes",
+        "target": "aks",
         "region": BASE_REGION,
-        "kubernetes": {"nodes": "karpenter"},
         "workspaces": [
             {
                 "name": name.replace(".", "-"),

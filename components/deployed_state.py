@@ -13,6 +13,7 @@ from components.planning.record import Record
 APPLICATION_TYPE = "pulumi-python:dynamic/modelyard:ServeApplication"
 WORKSPACE_TYPE = "modelyard:index:Workspace"
 RAY_TYPE = "pulumi-python:dynamic/modelyard:LocalRay"
+CLUSTER_TYPE = "pulumi-python:dynamic/modelyard:ClusterWorkspace"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Deployed:
 
     applications: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """By workspace name."""
+    on_cluster: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """What is reconciled on a cluster, by workspace name."""
     ray: dict[str, Any] = field(default_factory=dict[str, Any])
     """Empty if there is none."""
     records: dict[str, Record] = field(default_factory=dict[str, Record])
@@ -38,6 +41,9 @@ def from_resources(resources: Iterable[object]) -> Deployed:
     plans = [_map(found.get("plan")) for kind, found in known if kind == WORKSPACE_TYPE]
     return Deployed(
         applications={application["name"]: application for application in applications},
+        on_cluster={
+            found["name"]: dict(found) for kind, found in known if kind == CLUSTER_TYPE and _is_reconciled(found)
+        },
         ray=rays[0] if rays else {},
         records={plan["name"]: dict(plan) for plan in plans if _is_name(plan.get("name"))},
     )
@@ -53,6 +59,12 @@ def _app(outputs: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return dict(outputs) | ({} if isinstance(drift, str) else {"drift": ""}) if is_map else {}
+
+
+def _is_reconciled(outputs: Mapping[str, Any]) -> bool:
+    """Whether they are those of a workspace on a cluster, in the form of this version."""
+    texts = ("name", "namespace", "wanted", "endpoint", "createdAt")
+    return all(_is_name(outputs.get(key)) for key in texts) and isinstance(outputs.get("conditions"), list)
 
 
 def _ray(outputs: Mapping[str, Any]) -> dict[str, Any]:

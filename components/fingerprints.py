@@ -22,7 +22,12 @@ SHARED = (
 
 def code_version(project: Path) -> str:
     """Digest of the code that replicas import; another one replaces them."""
-    return _digest(project, sorted([*project.glob("serving/**/*.py"), *(project / name for name in SHARED)]))
+    return _digest(project, code_files(project))
+
+
+def code_files(project: Path) -> list[Path]:
+    """The code that replicas import, sorted."""
+    return sorted([*project.glob("serving/**/*.py"), *(project / name for name in SHARED)])
 
 
 def serving_environment(project: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 
 from components.before import before_of
+from components.cluster_platform import build_on_cluster
 from components.deployed import from_engine
 from components.planned_workspace import PlannedWorkspace
 from components.planning.errors import SpecError
@@ -32,6 +33,8 @@ def build(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
         raise SpecError(problems, stack_file(pulumi.get_stack()))
     table = render_table(preview(plan, before, stack=pulumi.get_stack()))
     pulumi.log.info(f"the plan of stack {pulumi.get_stack()}, target {plan.target}\n{table}")
+    if plan.target == "kubernetes":
+        return build_on_cluster(plan)
     if plan.target != "local":
         return _planned(plan)
     if not plan.workspaces:
@@ -44,8 +47,8 @@ def _planned(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
     if not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
             f"target {plan.target} is planned and not provisioned in this version: pulumi preview and make plan show "
-            "its nodes, memory and money; pulumi up works with modelyard:target: local. No node was made, and nothing "
-            "is paid for."
+            "its nodes, memory and money; pulumi up works with modelyard:target: local and kubernetes. No node was "
+            "made, and nothing is paid for."
         )
     currency = plan.prices.currency
     return {each.name: PlannedWorkspace(each, plan.target, currency).status for each in plan.placed}

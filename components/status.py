@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
+from components.cluster_status import cluster_status
 from components.deployed_state import from_resources
 from components.planning.table import plain
 from components.reconciliation.adapters import adapters_finding
@@ -20,8 +19,7 @@ from components.reconciliation.decide import findings_of, inference_finding, res
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.provider import observe
 from components.reconciliation.state import ConditionType, Desired, Finding
-
-HEADINGS = ("NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE")
+from components.status_table import reasons, table_of
 
 
 def main() -> int:
@@ -33,16 +31,19 @@ def main() -> int:
     if answer.returncode != 0:
         sys.stdout.write(f"Stack {stack} cannot be read: {answer.stderr.strip() or 'pulumi gave no reason'}\n")
         return 1
-    _print(stack, from_resources(json.loads(answer.stdout)["deployment"].get("resources") or []).applications)
+    deployed = from_resources(json.loads(answer.stdout)["deployment"].get("resources") or [])
+    if deployed.on_cluster:
+        sys.stdout.write(cluster_status(deployed.on_cluster) + "\n")
+    elif deployed.applications:
+        _print(stack, deployed.applications)
+    else:
+        sys.stdout.write(
+            f"No workspace is deployed in stack {stack}; add one to Pulumi.{stack}.yaml and run make up.\n"
+        )
     return 0
 
 
 def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
-    if not workspaces:
-        sys.stdout.write(
-            f"No workspace is deployed in stack {stack}; add one to Pulumi.{stack}.yaml and run make up.\n"
-        )
-        return
     findings = {name: live_findings(stack, name, deployed) for name, deployed in sorted(workspaces.items())}
     lines = plain(table_of(workspaces, findings, datetime.now(UTC)))
     for name, found in findings.items():
@@ -64,32 +65,6 @@ def live_findings(stack: str, name: str, deployed: Mapping[str, Any]) -> dict[Co
     return findings_of(resource, inference, adapters_finding(desired, observed))
 
 
-def table_of(
-    workspaces: Mapping[str, Any], findings: Mapping[str, Mapping[ConditionType, Finding]], now: datetime
-) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=True)
-    for name, found in findings.items():
-        deployed = workspaces[name]
-        statuses = (found[kind].status for kind in ("ResourceReady", "InferenceReady", "WorkspaceReady"))
-        table.add_row(name, deployed["where"], *statuses, age(deployed["createdAt"], now))
-    return table
-
-
-def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType, Finding]) -> list[str]:
-    """One line for each condition that is not True; WorkspaceReady only repeats one of the others."""
-    recorded = {condition["type"]: condition for condition in deployed["conditions"]}
-    lines: list[str] = []
-    for kind, finding in found.items():
-        if finding.status == "True" or kind == "WorkspaceReady":
-            continue
-        before = recorded.get(kind)
-        since = "" if before is None or before["status"] == "True" else f" (since {before['lastTransitionTime']})"
-        lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
-    return lines
-
-
 def _needs_key(deployed: Mapping[str, Any]) -> bool:
     deployments = json.loads(deployed["config"]).get("deployments") or [{}]
     return bool(deployments[0].get("user_config", {}).get("api_keys"))
@@ -109,19 +84,6 @@ def logs(stack: str) -> str:
     record = ray.record()
     inside = f", {record.temp_dir}/session_latest/logs" if record is not None else ""
     return f"Ray's logs: {ray.log_file}{inside}. make up repairs what does not heal by itself."
-
-
-def age(created: str, now: datetime) -> str:
-    """How long ago, in kubectl's manner.
-
-    >>> age("2026-01-01T00:00:00Z", datetime(2026, 1, 1, 2, 5, tzinfo=UTC))
-    '2h'
-    """
-    seconds = int((now - datetime.fromisoformat(created)).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds // length}{unit}"
-    return f"{max(seconds, 0)}s"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.planning.config import ApiKeySpec, KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
+from components.planning.cluster_config import KubernetesSpec
+from components.planning.config import ApiKeySpec, PricesSpec, RaySpec, Target, WorkspaceSpec
 from components.planning.local_rules import context_limit
 from presets.catalog import Preset, catalog
 from presets.memory import GIB, stored_bytes
@@ -49,7 +50,8 @@ def renew(page: str) -> str:
 def reference() -> Iterator[str]:
     """The blocks between the marks: a table for each model, nested as the config is, then the presets."""
     yield "## modelyard:target"
-    yield f"One of {_choices(Target)}. Default: `local`. `kubernetes` and `aks` are planned, and not provisioned yet."
+    where = "[`kubernetes`](kubernetes.md) is a cluster that is there. `aks` is planned, and not provisioned yet."
+    yield f"One of {_choices(Target)}. Default: `local`. {where}"
     yield from _model(WorkspaceSpec, "modelyard:workspaces[]")
     yield "## modelyard:manifests"
     yield "YAML files or globs, relative to the stack's file: [KAITO's manifests](coming-from-kaito.md), unchanged."

@@ -10,12 +10,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from toolchain import environment, kernels, locks, pulumi_cli, stacks, stages, virtualenvs
+from toolchain import (
+    cluster_programs,
+    environment,
+    kernels,
+    kubernetes_provider,
+    locks,
+    program_sets,
+    pulumi_cli,
+    stack_file,
+    stacks,
+    stages,
+    virtualenvs,
+)
 from toolchain.console import Console
 from toolchain.errors import ToolchainError
 from toolchain.layout import Layout
 
-PULUMI = "pulumi"
+PROGRAMS = (program_sets.PULUMI, program_sets.KUBERNETES, program_sets.CLUSTER)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,11 +47,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def setup(options: argparse.Namespace, layout: Layout, console: Console) -> int:
-    """Pulumi and locked sets, as named."""
+    """Sets of programs and locked sets of packages, as named."""
     ours = environment.complete(os.environ, {})
-    if PULUMI in options.parts:
-        cli = pulumi_cli.provide(layout, ours, console)
-        console.say(f"Pulumi {cli.origin}")
+    if options.stack and stack_file.target(layout.root, options.stack) == program_sets.KUBERNETES.name:
+        # The models run elsewhere: what they need is in their image, and Pulumi needs the cluster's provider.
+        options.parts = [*(set(options.parts) - {locks.SERVING.name}), program_sets.KUBERNETES.name]
+    if program_sets.PULUMI.name in options.parts:
+        console.say(f"Pulumi {pulumi_cli.provide(layout, ours, console).origin}")
+    if program_sets.KUBERNETES.name in options.parts:
+        console.say(f"Pulumi's Kubernetes provider {kubernetes_provider.provide(layout, ours, console).origin}")
+    if program_sets.CLUSTER.name in options.parts:
+        console.say(f"Programs of a test cluster: {cluster_programs.provide(layout, ours, console).origin}")
     for each in locks.SETS:
         if each.name in options.parts:
             virtualenvs.install(layout, each, ours, console)
@@ -110,7 +128,8 @@ _COMMANDS = {
 def _additions(layout: Layout, console: Console, *, with_state: bool = True) -> dict[str, str]:
     ours: Mapping[str, str] = environment.complete(os.environ, {})
     cli = pulumi_cli.provide(layout, ours, console)
-    additions = environment.tools(layout, ours, cli)
+    kubernetes = kubernetes_provider.find(layout, ours)
+    additions = environment.tools(layout, ours, cli, [kubernetes.folder] if kubernetes else [])
     return {**additions, **environment.state(layout, ours)} if with_state else additions
 
 
@@ -121,9 +140,10 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    parts = [PULUMI, *(each.name for each in locks.SETS)]
-    setting_up = commands.add_parser("setup", help="get Pulumi, install locked sets")
+    parts = [*(each.name for each in PROGRAMS), *(each.name for each in locks.SETS)]
+    setting_up = commands.add_parser("setup", help="get Pulumi and what goes with it, install locked sets")
     setting_up.add_argument("parts", nargs="+", choices=parts, metavar="PART", help=", ".join(parts))
+    setting_up.add_argument("--stack", help="get what this stack's target needs, and not what it does without")
     commands.add_parser("env", help="print the shell lines that make plain `pulumi` work")
     exec_ = commands.add_parser("exec", help="run a program in that environment")
     exec_.add_argument("--no-state", action="store_true", help="programs only: no backend, no passphrase")

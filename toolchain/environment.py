@@ -5,7 +5,7 @@ What a person has set is used as it is; only what is missing is filled in.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -44,12 +44,16 @@ def folder_of(backend: str) -> Path | None:
     return Path(os.path.expanduser(unquote(parts.netloc + parts.path)))
 
 
-def tools(layout: Layout, environ: Mapping[str, str], cli: PulumiCli) -> dict[str, str]:
-    """What finds our programs and keeps Pulumi quiet, without any state: for tests that bring their own."""
+def tools(layout: Layout, environ: Mapping[str, str], cli: PulumiCli, plugins: Sequence[Path] = ()) -> dict[str, str]:
+    """What finds our programs and keeps Pulumi quiet, without any state: for tests that bring their own.
+
+    `plugins` are folders of providers; where one is on PATH already it stays in its place.
+    """
     on_path = environ.get("PATH", "").split(os.pathsep)
     ours = [str(folder) for folder in (cli.folder, layout.venv / "bin")]
     if str(cli.folder) in on_path and not cli.cached:
         ours.remove(str(cli.folder))  # it is found where it is; moving its folder forward would move its neighbours too
+    ours += [str(folder) for folder in plugins if str(folder) not in on_path]
     path = os.pathsep.join([*ours, *(part for part in on_path if part not in ours)])
     return {"PATH": path, **{name: environ.get(name, value) for name, value in QUIET.items()}}
 

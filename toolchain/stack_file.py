@@ -16,6 +16,7 @@ from toolchain.commands import answer
 
 SALT = re.compile(r"^encryptionsalt: *(\S+) *\n?", re.MULTILINE)
 SECRET = re.compile(r"^\s*-?\s*secure:", re.MULTILINE)
+TARGET = re.compile(r"^\s*[\"']?modelyard:target[\"']?\s*:\s*[\"']?(\w+)", re.MULTILINE)
 PROJECT = re.compile(r"^name: *(\S+)", re.MULTILINE)
 
 FILTERED = "Pulumi.dev.yaml"
@@ -30,6 +31,17 @@ def project(root: Path) -> str:
     if found is None:
         raise ValueError(f"{root / 'Pulumi.yaml'} has no name")
     return found[1]
+
+
+def target(root: Path, stack: str) -> str:
+    """Where a stack runs, as its file says; `local` where it does not, or where there is no file yet.
+
+    Read as text, since nothing that reads YAML is installed yet: what is not written as people write it is local, and
+    the program, which reads it properly, says what is then missing.
+    """
+    path = root / f"Pulumi.{stack}.yaml"
+    found = TARGET.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    return "local" if found is None else found[1]
 
 
 def checkpoint(state: Path, project_name: str, stack: str) -> dict[str, object] | None:

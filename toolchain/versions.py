@@ -9,6 +9,16 @@ PULUMI_MINIMUM = (3, 259)
 LANGUAGE_HOST = "3.187.0"
 """What toolchain/language-python/go.mod builds; the language host's version need not be the CLI's."""
 
+PULUMI_KUBERNETES = "4.25.0"
+"""The provider of targets kubernetes and aks; components/cluster_objects.py asks for the same."""
+
+KUBERNETES = "1.36.3"
+ETCD = "3.6.16"
+KWOK = "0.8.0"
+KARPENTER = "1.14.1"
+KUBERAY = "1.6.1"
+"""The programs that `make test-cluster` runs; the go.mod files beside this module build the same."""
+
 GO_MINIMUM = (1, 21)
 """From here on Go fetches, by itself, the newer Go that a go.mod asks for."""
 

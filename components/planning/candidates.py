@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from components.planning.config import ExistingNodes, KubernetesSpec, PartitionSpec, WorkspaceSpec
+from components.planning.cluster_config import ExistingNodes, KubernetesSpec
+from components.planning.config import PartitionSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
 from components.planning.spec import Spec

@@ -49,6 +49,10 @@ RULES: dict[str, Effect] = {
     "CPUs": Effect.NEW_REPLICAS,
     "GPUs": Effect.NEW_REPLICAS,
     "serving code": Effect.NEW_REPLICAS,
+    "image": Effect.NEW_REPLICAS,
+    "adapter slots": Effect.NEW_REPLICAS,
+    # Of modelyard:kubernetes and of presetOptions, what stands in the pods; adapters' volumes and logins too.
+    "pod settings": Effect.NEW_REPLICAS,
     "instanceType": Effect.NEW_NODES,
     "spot": Effect.NEW_NODES,
     "labelSelector": Effect.NEW_NODES,
@@ -56,6 +60,7 @@ RULES: dict[str, Effect] = {
     "partition": Effect.NEW_NODES,
     "imageFamily": Effect.NEW_NODES,
     "nodeClass": Effect.NEW_NODES,
+    "namespace": Effect.NEW_NODES,
     "method": Effect.NEW_JOB,
     "tuning config": Effect.NEW_JOB,
     "input": Effect.NEW_JOB,

@@ -26,11 +26,14 @@ def cluster_changes(
     *,
     target: str,
     currency: str = "USD",
-    spare: Mapping[str, int] | None = None,
+    beside: frozenset[str] = frozenset(),
 ) -> dict[str, str]:
-    """By name. deployed: the record of each workspace as of the last update. spare: for existing nodes, by their name,
-    how many the plan leaves free; nodes that are made are always to be had."""
-    changes = {each.name: _change(each, deployed.get(each.name), target, currency, spare or {}) for each in placed}
+    """By name. deployed: the record of each workspace as of the last update. beside: names of those whose new replicas
+    may start while the old ones run."""
+    changes = {
+        each.name: _change(each, deployed.get(each.name), target, currency, beside=each.name in beside)
+        for each in placed
+    }
     return dict(sorted((changes | {name: DELETE for name in deployed.keys() - changes.keys()}).items()))
 
 
@@ -47,9 +50,7 @@ def refused_changes(placed: tuple[PlacedWorkspace, ...], deployed: Mapping[str, 
     ]
 
 
-def _change(
-    workspace: PlacedWorkspace, before: Record | None, target: str, currency: str, spare: Mapping[str, int]
-) -> str:
+def _change(workspace: PlacedWorkspace, before: Record | None, target: str, currency: str, *, beside: bool) -> str:
     if before is None:
         return CREATE
     if before.get("target") != target:
@@ -63,7 +64,7 @@ def _change(
         # What else needs new replicas comes with them, and how the model is divided follows from the nodes.
         by_effect[Effect.NEW_NODES] += by_effect.pop(Effect.NEW_REPLICAS, [])
     sentences = [
-        _sentence(effect, settings, workspace, before, _meanwhile(workspace, currency, spare))
+        _sentence(effect, settings, workspace, before, _meanwhile(workspace, currency, beside=beside))
         for effect, settings in sorted(by_effect.items(), key=lambda item: item[0].value, reverse=True)
         if effect is not Effect.NOTHING
     ]
@@ -94,13 +95,14 @@ def _sentence(effect: Effect, settings: list[str], workspace: PlacedWorkspace, b
             return f"refused: {words}"
 
 
-def _meanwhile(workspace: PlacedWorkspace, currency: str, spare: Mapping[str, int]) -> str:
+def _meanwhile(workspace: PlacedWorkspace, currency: str, *, beside: bool) -> str:
     """Whether old and new can be side by side, and what that takes."""
     node = workspace.node
     if node is None:
         return "after the old ones, requests wait"
-    if node.existing and spare.get(node.size_name, 0) < workspace.nodes:
-        return f"after the old ones, requests wait about {START_MINUTES} min: no existing node is free"
+    if not beside:
+        why = "no existing node is free" if node.existing else "gpu-provisioner makes no more nodes than are planned"
+        return f"after the old ones, requests wait about {START_MINUTES} min: {why}"
     hourly = "" if workspace.per_hour is None else f" ({per_hour(workspace.per_hour, currency)})"
     more = f"{workspace.nodes} more {node.size_name}{hourly}"
     return f"beside the old ones, needs {more} for about {START_MINUTES} min"

@@ -30,6 +30,8 @@ def ignored_keys(spec: Spec) -> Iterator[str]:
         prices = {"modelyard:prices": "prices" in spec.given}
         instead = "pricePerHour of modelyard:kubernetes.existing says what they cost"
         yield from ignored(prices, f"{_NO_NODE_IS_MADE}, {instead}", where=" but for its currency")
+        nodes = {"modelyard:kubernetes.nodeClassRef": spec.kubernetes.node_class_ref is not None}
+        yield from ignored(nodes, _NO_NODE_IS_MADE)
     else:
         described = {"modelyard:kubernetes.existing": bool(spec.kubernetes.existing)}
         yield from ignored(described, _existing_are_not_used(spec))
@@ -40,17 +42,20 @@ def ignored_fields(placed: PlacedWorkspace, spec: Spec) -> Iterator[str]:
     workspace, facts = placed.spec, placed.facts
     yield from _of_nodes(workspace, spec)
     options = options_of(workspace)
-    images = {
-        "presetOptions.image": options.image is not None,
-        "presetOptions.imagePullSecrets": bool(options.image_pull_secrets),
-    }
     source = options.weights or (facts.weights_source if facts else "")
-    yield from ignored(images, f"the weights come from {source}; images that carry weights are not in this version")
-    yield from ignored(
-        {"readyTimeoutSeconds": "ready_timeout_seconds" in workspace.model_fields_set},
-        "nothing is provisioned there yet, so that nothing is waited for",
-        where=f" on target {spec.target}",
-    )
+    pull = {"presetOptions.imagePullSecrets": bool(options.image_pull_secrets)}
+    if spec.target == "aks" or workspace.tuning is not None:
+        images = {"presetOptions.image": options.image is not None, **pull}
+        yield from ignored(images, f"the weights come from {source}; images that carry weights are not in this version")
+        yield from ignored(
+            {"readyTimeoutSeconds": "ready_timeout_seconds" in workspace.model_fields_set},
+            "nothing is provisioned there yet, so that nothing is waited for",
+            where=f" on target {spec.target}",
+        )
+    elif options.image is None:
+        yield from ignored(pull, "no presetOptions.image is pulled")
+    else:
+        yield from ignored({"presetOptions.weights": options.weights is not None}, "the weights come in the image")
     if workspace.inference is not None:
         yield from _of_engine(placed, workspace.inference)
     if workspace.tuning is not None and (keys := uncounted_keys(workspace.tuning)):
@@ -66,8 +71,11 @@ def _of_nodes(workspace: WorkspaceSpec, spec: Spec) -> Iterator[str]:
     }
     if existing:
         yield from ignored(of_made_nodes, _NO_NODE_IS_MADE)
-    why = "nodes are chosen by their labels (resource.labelSelector)" if existing else _existing_are_not_used(spec)
-    yield from ignored({"resource.preferredNodes": bool(resource.preferred_nodes)}, why)
+    elif spec.target == "kubernetes" and spec.kubernetes.nodes == "karpenter":
+        family = {"resource.imageFamily": of_made_nodes["resource.imageFamily"]}
+        yield from ignored(family, "the node class says which system Karpenter's nodes have (resource.nodeClass)")
+    if not existing:
+        yield from ignored({"resource.preferredNodes": bool(resource.preferred_nodes)}, _existing_are_not_used(spec))
 
 
 def _existing_are_not_used(spec: Spec) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from components.planning.candidates import Candidates, Sizes, candidates_of, wrong_labels
+from components.planning.cluster_refusals import not_provisioned
 from components.planning.cluster_warnings import stack_warnings, workspace_warnings
 from components.planning.config import WorkspaceSpec
 from components.planning.demand import demand_of, tuning_demand_of
@@ -14,6 +15,7 @@ from components.planning.existing_nodes import Stock, Use, use_of
 from components.planning.misfit import no_place
 from components.planning.place import Place
 from components.planning.placed import Alternative, Placed, PlacedWorkspace
+from components.planning.pod_settings import pod_settings
 from components.planning.spec import Spec
 from presets.placement import Demand, Misfit, place
 from presets.tuning_placement import TuningDemand, TuningPlacement, place_tuning
@@ -21,6 +23,9 @@ from presets.tuning_placement import TuningDemand, TuningPlacement, place_tuning
 EASY_NODES = 4
 """Nodes of one replica up to which a size is chosen by itself: each further one is a further stage of the pipeline,
 with the network between. A size that is asked for is not bound by it."""
+
+PROVISIONED_NODES = 1
+"""The same where an update makes what is planned: it makes no replica over several nodes yet."""
 
 ALTERNATIVES = 3
 """Other sizes that a plan names."""
@@ -37,8 +42,8 @@ class ClusterPlan:
     warnings: tuple[str, ...] = ()
 
 
-def plan_on_nodes(spec: Spec) -> ClusterPlan:
-    """Raises SpecError with everything that does not fit."""
+def plan_on_nodes(spec: Spec, *, code_version: str) -> ClusterPlan:
+    """Raises SpecError with everything that does not fit. code_version: as in components.planning.plan.make_plan."""
     stock = Stock(spec.kubernetes)
     found = {
         workspace.name: _placed(workspace, where, spec, stock)
@@ -52,13 +57,23 @@ def plan_on_nodes(spec: Spec) -> ClusterPlan:
     if problems:
         raise SpecError(problems, spec.stack_file)
     placed = [one for one in found.values() if isinstance(one, PlacedWorkspace)]
-    ordered = [replace(one, api_keys=spec.api_keys.settings) if one.kind == "inference" else one for one in placed]
+    ordered = [_with_pods(one, spec, code_version) for one in placed]
     warnings = [warning for one in ordered for warning in workspace_warnings(one, spec)]
+    if spec.target == "kubernetes":
+        refused = not_provisioned(ordered, spec.kubernetes)
+        warnings += [f"pulumi up would refuse this plan: {sentence}" for sentence in refused]
     return ClusterPlan(
         workspaces=tuple(ordered),
         free_nodes=stock.free_nodes(),
         warnings=(*warnings, *stack_warnings(ordered, spec)),
     )
+
+
+def _with_pods(workspace: PlacedWorkspace, spec: Spec, code_version: str) -> PlacedWorkspace:
+    """With what of the stack's config is in its pods, or where they are."""
+    pods = pod_settings(workspace, spec.kubernetes, code_version) if spec.target == "kubernetes" else {}
+    keys = spec.api_keys.settings if workspace.kind == "inference" else ()
+    return replace(workspace, api_keys=keys, pods=pods)
 
 
 def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) -> PlacedWorkspace | list[Problem]:
@@ -79,7 +94,8 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) ->
         fits, _ = _ranked(demand, candidates.sizes, trusting=True)
     if not fits:
         return [no_place(workspace, where, demand, misfits, elsewhere, spec.prices.currency)]
-    easy = fits if candidates.asked or candidates.existing else [each for each in fits if _is_easy(each)]
+    most = _most_nodes(spec)
+    easy = fits if candidates.asked or candidates.existing else [each for each in fits if _is_easy(each, most)]
     uses = [(each, _use(workspace, each)) for each in easy or fits]
     chosen, use = next((pair for pair in uses if stock.has(pair[1])), uses[0])
     stock.take(use)
@@ -95,8 +111,8 @@ def _placed(workspace: WorkspaceSpec, where: Place, spec: Spec, stock: Stock) ->
         replicas=chosen.replicas,
         price=chosen.price,
         model=chosen,
-        reason=_reason(candidates, fits, misfits),
-        alternatives=_alternatives(chosen, elsewhere, too_small),
+        reason=_reason(candidates, fits, misfits, most),
+        alternatives=_alternatives(chosen, elsewhere, too_small, most),
     )
 
 
@@ -171,25 +187,32 @@ def _use(workspace: WorkspaceSpec, placement: Placed) -> Use:
     return use_of(workspace.name, placement.node, placement.nodes, [placement.split.gpus] * placement.replicas)
 
 
-def _is_easy(placement: Placed) -> bool:
-    return isinstance(placement, TuningPlacement) or placement.nodes_of_replica <= EASY_NODES
+def _most_nodes(spec: Spec) -> int:
+    return PROVISIONED_NODES if spec.target == "kubernetes" else EASY_NODES
 
 
-def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit]) -> str:
+def _is_easy(placement: Placed, most_nodes: int) -> bool:
+    return isinstance(placement, TuningPlacement) or placement.nodes_of_replica <= most_nodes
+
+
+def _reason(candidates: Candidates, fits: list[Placed], misfits: list[Misfit], most_nodes: int) -> str:
     if candidates.existing:
         return "existing nodes that the labels select"
     if candidates.asked:
         return "asked for"
-    wide = sum(not _is_easy(each) for each in fits)
+    wide = sum(not _is_easy(each, most_nodes) for each in fits)
     others = [f"{len(misfits)} cannot hold it"] if misfits else []
     unpriced = sum(each.per_hour is None for each in fits)
     others += [f"{unpriced} without a price"] if unpriced else []
-    others += [f"{wide} would spread a replica over more than {EASY_NODES} nodes"] if wide else []
+    bound = "more than one node" if most_nodes == 1 else f"more than {most_nodes} nodes"
+    others += [f"{wide} would spread a replica over {bound}"] if wide else []
     beside = f" ({', '.join(others)})" if others else ""
     return f"the cheapest of {len(fits) - wide or len(fits)} sizes that fit{beside}"
 
 
-def _alternatives(chosen: Placed, fits: list[Placed], misfits: list[Misfit]) -> tuple[Alternative, ...]:
+def _alternatives(
+    chosen: Placed, fits: list[Placed], misfits: list[Misfit], most_nodes: int
+) -> tuple[Alternative, ...]:
     """The nearest cheaper size and why it does not do, then the next ones that would, by money."""
     paid = 0.0 if chosen.per_hour is None else chosen.per_hour / chosen.replicas
     cheaper = [each for each in misfits if each.price and each.price.per_hour < paid]
@@ -200,6 +223,6 @@ def _alternatives(chosen: Placed, fits: list[Placed], misfits: list[Misfit]) -> 
     named += [
         Alternative(size=each.node.name, nodes=each.nodes, per_hour=each.per_hour, reason="")
         for each in fits
-        if each.node != chosen.node and _is_easy(each)
+        if each.node != chosen.node and _is_easy(each, most_nodes)
     ]
     return tuple(named[:ALTERNATIVES])

@@ -31,10 +31,15 @@ def workspace_warnings(placed: PlacedWorkspace, spec: Spec) -> list[str]:
         *(_of_placement(placed, placed.model) if placed.model else ()),
         *ignored_fields(placed, spec),
     ]
-    if placed.node is None:
+    if placed.node is None and placed.kind != "inference":
         found.append(
-            "its nodes are not described in modelyard:kubernetes.existing: whether the model fits is seen only when an "
-            "update asks the cluster"
+            "its nodes are not described in modelyard:kubernetes.existing: whether they do is seen only when an update "
+            "asks the cluster"
+        )
+    elif placed.node is None:
+        found.append(
+            "its nodes are not described in modelyard:kubernetes.existing: whether the model fits, and how it is "
+            "divided, is not known"
         )
     return [f"{placed.name}: {warning}" for warning in found]
 

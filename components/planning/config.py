@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, model_validator
 
+from components.planning.config_model import ConfigModel
 from components.planning.fields import (
     Hint,
     Method,
@@ -27,19 +27,6 @@ Target = Literal["local", "kubernetes", "aks"]
 Port = Annotated[int | None, Field(ge=1024, le=65535), Hint("choose a free port in this range, or leave it out")]
 
 KeyLimit = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
-
-
-class ConfigModel(BaseModel):
-    """Keys are camelCase as in KAITO. strict: a quoted number is refused where it is read, not guessed at."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        alias_generator=to_camel,
-        use_attribute_docstrings=True,
-    )
 
 
 class LabelSelector(ConfigModel):
@@ -226,8 +213,9 @@ class WorkspaceSpec(ConfigModel):
     """Ours: what generates the tokens. Default: transformers on target local, elsewhere vllm where the GPU can."""
     load_balancer: bool = False
     """Ours: an address outside of the cluster; KAITO's annotation kaito.sh/enablelb."""
-    ready_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
-    """Ours: how long `pulumi up` waits for the workspace to answer before it fails."""
+    ready_timeout_seconds: Annotated[int | None, Field(ge=1, le=86400)] = None
+    """Ours: how long `pulumi up` waits for the workspace to answer before it fails. Default on target local 600;
+    elsewhere each phase of a start has a limit of its own."""
 
 
 class ApiKeySpec(ConfigModel):
@@ -272,27 +260,6 @@ class RaySpec(ConfigModel):
                 do="change one, or leave one out",
             )
         return self
-
-
-class ExistingNodes(ConfigModel):
-    """Nodes of a cluster that are there already, as NVIDIA's GPU feature discovery labels them."""
-
-    labels: dict[str, str]
-    """At least nvidia.com/gpu.product, nvidia.com/gpu.count and nvidia.com/gpu.memory (MiB of one GPU), and the labels
-    that workspaces select them by."""
-    count: int = Field(default=1, ge=1)
-    """Nodes that are alike."""
-    price_per_hour: Annotated[float | None, Field(ge=0, le=100_000)] = None
-    """What one of them costs."""
-
-
-class KubernetesSpec(ConfigModel):
-    """The cluster of targets kubernetes and aks."""
-
-    nodes: Literal["existing", "karpenter", "gpu-provisioner"] = "gpu-provisioner"
-    """Where GPU nodes come from: existing ones by their labels, or made by Karpenter or by gpu-provisioner."""
-    existing: list[ExistingNodes] = []
-    """What the existing nodes are, so that a preview knows without asking the cluster."""
 
 
 class PricesSpec(ConfigModel):

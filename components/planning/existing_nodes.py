@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.planning.candidates import group_name
-from components.planning.config import KubernetesSpec
+from components.planning.cluster_config import KubernetesSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
 from presets.node_labels import node_from_labels

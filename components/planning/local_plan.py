@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.planning.adapter_rules import adapter_source
-from components.planning.config import AdapterSpec, InferenceSpec
 from components.planning.errors import SpecError
 from components.planning.local_fit import Sized, fits_twice, misfits
 from components.planning.local_sizing import DEFAULT_DTYPE, Machine, size
 from components.planning.local_warnings import local_stack_warnings, warnings_of
 from components.planning.names import route_prefix
+from components.planning.service_settings import service_settings
 from components.planning.spec import Spec
 from presets.memory import MemoryNeed
-from presets.serve_config import AdapterSettings, ApiKey, EngineArgs, SamplingDefaults, ServeArgs, ServiceSettings
+from presets.serve_config import ApiKey, EngineArgs, ServeArgs, ServiceSettings
 
 REPLICA_CPUS = 0.1
 """Logical CPUs of a replica in Ray's books. Threads are what shares the processor; were this 1, a third model on a
 machine of two cores would wait for a CPU for ever."""
+
+
+READY_TIMEOUT_SECONDS = 600
+"""Seconds until an update gives a workspace of this machine up, where the config does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,32 +109,12 @@ def _plan(sized: Sized, machine: Machine, code_version: str, api_keys: tuple[Api
             ),
             code_version=code_version,
         ),
-        settings=_settings(inference, api_keys),
+        settings=service_settings(inference, api_keys, adapter_source),
         replicas=sized.replicas,
         num_cpus=REPLICA_CPUS,
         num_gpus=1.0 if machine.gpus else 0.0,
         memory=sizing.memory,
         surge=fits_twice(sized, machine),
         where=machine.describe(),
-        ready_timeout_seconds=workspace.ready_timeout_seconds,
+        ready_timeout_seconds=workspace.ready_timeout_seconds or READY_TIMEOUT_SECONDS,
     )
-
-
-def _settings(inference: InferenceSpec, api_keys: tuple[ApiKey, ...]) -> ServiceSettings:
-    config = inference.config
-    settings = ServiceSettings(
-        sampling=SamplingDefaults.model_validate(config.sampling.model_dump(exclude_none=True)),
-        request_timeout_seconds=config.request_timeout_seconds,
-        api_keys=api_keys,
-        adapters=tuple(sorted(map(_adapter, inference.adapters), key=lambda adapter: adapter.name)),
-    )
-    if config.max_waiting_requests is None:
-        return settings
-    return settings.model_copy(update={"max_waiting_requests": config.max_waiting_requests})
-
-
-def _adapter(spec: AdapterSpec) -> AdapterSettings:
-    source = adapter_source(spec.source)
-    assert spec.source.name is not None, "refused before, by the rules"
-    assert source is not None, "refused before, by the rules"
-    return AdapterSettings(name=spec.source.name, source=source, strength=float(spec.strength), rank=spec.rank)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pydantic import JsonValue
 
 from components.planning.config import PresetSpec, WorkspaceSpec
 from components.planning.place import Place
@@ -51,6 +54,8 @@ class PlacedWorkspace:
     alternatives: tuple[Alternative, ...] = ()
     api_keys: tuple[ApiKey, ...] = ()
     """That its requests need one of; none where it does not serve a preset."""
+    pods: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """What its pods are made from beside the model, by the names in components.planning.change_rules."""
 
     @property
     def name(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from components.planning.beside import those_beside
+from components.planning.cluster_config import KubernetesSpec
 from components.planning.cluster_plan import ClusterPlan, plan_on_nodes
 from components.planning.config import RaySpec, Target
 from components.planning.errors import SpecError
@@ -28,10 +30,13 @@ class Plan:
     lists_workspaces: bool
     """Whether the config says which workspaces there are, be it none."""
     ray: RaySpec
+    kubernetes: KubernetesSpec
     region: str
     prices: Prices
     free_nodes: Mapping[str, int]
     """Of existing nodes, how many of each group the plan leaves free."""
+    beside: frozenset[str]
+    """Names of workspaces on nodes whose new replicas may start while the old ones run."""
     warnings: tuple[str, ...]
 
     @property
@@ -65,7 +70,7 @@ def make_plan(spec: Spec, machine: Machine, *, code_version: str) -> Plan:
     if spec.target == "local":
         workspaces, warnings = plan_locally(spec, machine, code_version=code_version)
     else:
-        on_nodes = plan_on_nodes(spec)
+        on_nodes = plan_on_nodes(spec, code_version=code_version)
         warnings = on_nodes.warnings
     return Plan(
         target=spec.target,
@@ -74,8 +79,10 @@ def make_plan(spec: Spec, machine: Machine, *, code_version: str) -> Plan:
         placed=on_nodes.workspaces,
         lists_workspaces=spec.lists_workspaces,
         ray=spec.ray,
+        kubernetes=spec.kubernetes,
         region=spec.region,
         prices=spec.prices,
         free_nodes=on_nodes.free_nodes,
+        beside=those_beside(on_nodes.workspaces, on_nodes.free_nodes, spec.kubernetes, spec.target),
         warnings=(*spec.warnings, *warnings),
     )

@@ -49,7 +49,7 @@ def _changes(plan: Plan, before: Before) -> dict[str, str]:
         before.records,
         target=plan.target,
         currency=plan.prices.currency,
-        spare=plan.free_nodes,
+        beside=plan.beside,
     )
 
 

@@ -46,6 +46,7 @@ def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Rec
         "imageFamily": spec.resource.image_family if made else None,
         "nodeClass": spec.resource.node_class if made else None,
         "loadBalancer": spec.load_balancer,
+        **workspace.pods,
     }
     if spec.inference is not None:
         record |= _inference(spec.inference, workspace)
@@ -78,6 +79,9 @@ def _inference(inference: InferenceSpec, workspace: PlacedWorkspace) -> Record:
             "maxSequences": load.sequences,
             "parallelism": [split.tensor, split.pipeline],
         }
+        if load.engine == "vllm":
+            # vLLM keeps places for adapters from its start on.
+            record["adapter slots"] = [len(load.adapter_ranks), max(load.adapter_ranks, default=0)]
     return record
 
 

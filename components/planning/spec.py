@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
 from components.planning.api_keys import ApiKeys, read_api_keys
-from components.planning.config import ConfigModel, KubernetesSpec, PricesSpec, RaySpec, Target, WorkspaceSpec
+from components.planning.cluster_config import KubernetesSpec
+from components.planning.config import PricesSpec, RaySpec, Target, WorkspaceSpec
+from components.planning.config_model import ConfigModel
 from components.planning.errors import Problem, SpecError
 from components.planning.explain import explain
 from components.planning.fields import MODELS

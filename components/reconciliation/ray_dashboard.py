@@ -15,14 +15,8 @@ from filelock import FileLock
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from components.reconciliation.adapters import wanted_adapters
-from components.reconciliation.state import (
-    AdapterState,
-    Application,
-    Observed,
-    Readiness,
-    Replica,
-    ReplicaAdapters,
-)
+from components.reconciliation.serve_answers import application_of, readiness_of
+from components.reconciliation.state import Application, Observed, Readiness, ReplicaAdapters
 
 _APPLICATIONS = "/api/serve/applications/"
 _REQUEST_SECONDS = 30
@@ -75,7 +69,7 @@ class RayDashboard:
     def applications(self) -> dict[str, Application]:
         """All applications by name."""
         details: dict[str, Any] = self._get(_APPLICATIONS).json()
-        return {name: _application(app) for name, app in details.get("applications", {}).items()}
+        return {name: application_of(app) for name, app in details.get("applications", {}).items()}
 
     def start_serve(self) -> None:
         """Start Ray Serve's controller and proxy, so that the HTTP port is taken before the first application."""
@@ -137,26 +131,19 @@ class RayDashboard:
             body: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError):
             return None
-        return Readiness(
-            ok=response.status_code == httpx.codes.OK,
-            reason=str(body.get("reason", "")),
-            message=str(body.get("message", "")),
-            phases=body.get("phases") or {},
-            engine_pid=body.get("engine_pid"),
-            adapters=_replica_adapters(body.get("adapters")),
-        )
+        return readiness_of(response.status_code, body)
 
     def _adapters(self, app: Application, first: Readiness) -> tuple[ReplicaAdapters, ...]:
         """What each replica says of its adapters. Ray Serve sends a request to whichever it likes, so it is asked again
         until all have answered, told apart by their engines; seldom one is missed, and then heard the next time."""
         if first.adapters is None or not wanted_adapters(app.config):
             return ()
-        heard = {first.engine_pid: first.adapters}
+        heard = {first.replica: first.adapters}
         for _ in range(_ASKS_PER_REPLICA * app.running):
             if len(heard) >= app.running:
                 break
             if (answer := self._readiness(app)) is not None and answer.adapters is not None:
-                heard[answer.engine_pid] = answer.adapters
+                heard[answer.replica] = answer.adapters
         return tuple(heard.values())
 
     def _get(self, path: str) -> httpx.Response:
@@ -172,38 +159,12 @@ class RayDashboard:
             raise RayUnreachable(f"Ray does not answer at {self._http.base_url} ({error})") from error
 
 
-def _replica_adapters(report: Mapping[str, Any] | None) -> ReplicaAdapters | None:
-    """None of a replica of another version, which says nothing of adapters."""
-    if report is None:
-        return None
-    adapters = (
-        AdapterState(name=each["name"], state=each["state"], reason=each["reason"], message=each["message"])
-        for each in report["adapters"]
-    )
-    return ReplicaAdapters(generation=report["generation"], adapters=tuple(adapters))
-
-
 def _stays(app: Application) -> bool:
     return app.status != "DELETING" and bool(app.config)
 
 
 def _config(app: Application) -> dict[str, Any]:
     return dict(app.config)
-
-
-def _application(details: Mapping[str, Any]) -> Application:
-    # While an application is being built `deployments` is empty; ours has one deployment.
-    deployment: Mapping[str, Any] = next(iter((details.get("deployments") or {}).values()), {})
-    return Application(
-        status=details["status"],
-        message=details.get("message") or "",
-        config=details.get("deployed_app_config") or {},
-        deployed_at=details.get("last_deployed_time_s") or 0.0,
-        deployment_message=deployment.get("message") or "",
-        replicas=tuple(
-            Replica(state=replica["state"], pid=replica.get("pid")) for replica in deployment.get("replicas") or ()
-        ),
-    )
 
 
 def _last_line(text: str) -> str:

@@ -66,6 +66,8 @@ class Replica:
 
     state: str
     pid: int | None = None
+    address: str = ""
+    """IP address of its node, which on Kubernetes is its pod."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,13 @@ class Readiness:
     message: str = ""
     phases: Mapping[str, float] = field(default_factory=dict[str, float])
     engine_pid: int | None = None
+    host: str = ""
     adapters: ReplicaAdapters | None = None
+
+    @property
+    def replica(self) -> tuple[str, int | None]:
+        """Tells the replicas of an application apart."""
+        return self.host, self.engine_pid
 
 
 @dataclass(frozen=True, kw_only=True)

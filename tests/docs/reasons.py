@@ -10,7 +10,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 PACKAGES = ("components/reconciliation", "serving")
 
-_CAMEL = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
+_CAMEL = re.compile(r"(?:[A-Z]+[a-z]+)+")
+"""Capitals may stand together, as in ContainerOOMKilled."""
 _FIRST_ARGUMENT = {"ready", "not_ready", "StartupFailure", "WeightsError", "WeightsFailed", "_start_failure"}
 
 

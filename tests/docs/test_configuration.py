@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 
+from components.planning.cluster_config import KubernetesSpec
 from components.planning.config import RaySpec, WorkspaceSpec
 from docs import configuration_reference
 from presets.catalog import catalog
@@ -17,7 +18,9 @@ def test_the_reference_is_fresh() -> None:
 
 def test_every_field_and_every_preset_is_in_it() -> None:
     written = "\n".join(configuration_reference.reference())
-    fields = [field.alias for model in (WorkspaceSpec, RaySpec) for field in model.model_fields.values()]
+    fields = [
+        field.alias for model in (WorkspaceSpec, KubernetesSpec, RaySpec) for field in model.model_fields.values()
+    ]
     for name in [*fields, *catalog()]:
         assert f"| `{name}` |" in written
 

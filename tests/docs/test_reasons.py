@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from components.reconciliation.cluster.cause import PRIORITY
+from components.reconciliation.cluster.mirror import UNDERWAY
 from tests.docs import pages
 from tests.docs.pages import PROJECT
 from tests.docs.reasons import reasons_in_code
@@ -15,6 +17,7 @@ from tests.docs.reasons import reasons_in_code
 CODE = ("components", "presets", "serving", "toolchain")
 NOT_OURS = {
     "the stack is currently locked by 1 lock(s)",
+    "Verify that any required CRDs have been created",
     "incorrect passphrase",
     "No space left on device",
     "Path '/v1/models' not found. Ping http://.../-/routes for available routes.",
@@ -30,6 +33,10 @@ def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
     given = reasons_in_code()
     assert given.keys() - explained == set(), "reasons that docs/conditions.md does not explain"
     assert explained - given.keys() == set(), "docs/conditions.md explains what no code gives"
+
+
+def test_the_order_of_causes_has_no_reason_that_nothing_gives() -> None:
+    assert {*PRIORITY, *UNDERWAY} - reasons_in_code().keys() == set()
 
 
 def symptoms() -> Iterator[str]:

@@ -17,7 +17,7 @@ from components.planning.preview import Before, preview
 from components.planning.render import application_config
 from components.planning.spec import namespaced, parse_spec, raw_config
 from components.planning.table import render_table
-from components.status import HEADINGS
+from components.status_table import HEADINGS
 from presets.memory import GIB
 from tests.docs import pages
 from tests.docs.pages import PROJECT, Block, Page

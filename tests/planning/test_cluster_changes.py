@@ -18,6 +18,7 @@ PHI = "inference: {preset: {name: phi-4}}"
 ADAPTED = (
     "inference: {preset: {name: phi-4}, adapters: [{source: {name: pirate, image: 'registry.example.com/pirate:1'}}]}"
 )
+TRANSFORMERS = "engine: transformers"
 EXISTING = """
 kubernetes:
   nodes: existing
@@ -52,7 +53,17 @@ def change(before: Plan, after: Plan) -> str:
     ("before", "after", "said"),
     [
         ((A100, PHI), (A100, PHI), "no change"),
-        ((A100, PHI), (A100, ADAPTED), "adapters change in place, no request lost"),
+        (
+            (A100, PHI, TRANSFORMERS),
+            (A100, ADAPTED, TRANSFORMERS),
+            "adapters change in place, no request lost",
+        ),
+        (
+            (A100, PHI),
+            (A100, ADAPTED),
+            "new adapter slots → new replicas beside the old ones, needs 1 more Standard_NC24ads_A100_v4 "
+            "(US$ 3.67/h) for about 15 min; adapters change in place, no request lost",
+        ),
         ((A100, PHI), (A100, PHI, "loadBalancer: true"), "loadBalancer changes in place, no request lost"),
         (
             (A100, PHI),

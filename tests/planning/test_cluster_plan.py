@@ -70,6 +70,14 @@ def test_a_size_that_spreads_a_replica_over_many_nodes_is_only_taken_where_it_is
     assert asked.nodes > 4
 
 
+def test_a_target_that_makes_no_replica_over_several_nodes_takes_a_size_that_needs_none() -> None:
+    planned_only = served("llama-3.3-70b-instruct", config="maxContext: 32768, maxSequences: 1")
+    made = only(planned_only.replace("target: aks", "target: kubernetes"))
+    assert isinstance(made.model, Placement)
+    assert made.model.nodes_of_replica == 1
+    assert "would spread a replica over more than one node" in made.reason
+
+
 def test_a_count_is_honoured_or_refused_with_the_number_that_would_do() -> None:
     a100 = "instanceType: Standard_NC24ads_A100_v4, count: "
     assert only(served("phi-4", resource=f"{a100}2")).replicas == 2

@@ -91,4 +91,4 @@ workspaces:
 kubernetes: {nodes: existing}
 """
     assert only(text).node is None
-    assert "is seen only when an update asks the cluster" in "\n".join(plan_of(text).warnings)
+    assert "whether the model fits, and how it is divided, is not known" in "\n".join(plan_of(text).warnings)

@@ -12,9 +12,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from components.planning import config
+from components.planning import cluster_config, config
 from components.planning.errors import SpecError
 from components.planning.kaito.documents import ManifestFile
+from components.planning.manifests.scope import Delivery, Scope
+from components.planning.manifests.stack import stack_manifests
+from components.planning.manifests.workspace import workspace_manifests
 from components.planning.plan import Plan, decide
 from components.planning.preview import Before, preview
 from components.planning.record import placed_record
@@ -52,7 +55,7 @@ KEY_VALUES: Json = {"target": "aks", "workspaces": [], "manifests": ["chat.yaml"
 
 KEY_MODELS: dict[str, type[BaseModel]] = {
     "workspaces[]": config.WorkspaceSpec,
-    "kubernetes": config.KubernetesSpec,
+    "kubernetes": cluster_config.KubernetesSpec,
     "prices": config.PricesSpec,
     "ray": config.RaySpec,
     "apiKeys[]": config.ApiKeySpec,
@@ -104,8 +107,34 @@ VALUES: dict[type[BaseModel], Json] = {
         "imagePushSecret": "other",
         "volumeSource": VOLUME,
     },
-    config.KubernetesSpec: {"nodes": "existing"},
-    config.ExistingNodes: {"labels": A100 | {"nvidia.com/gpu.count": "4"}, "count": 1, "pricePerHour": 10},
+    cluster_config.KubernetesSpec: {
+        "nodes": "existing",
+        "kubeconfig": "kubeconfig.yaml",
+        "context": "prod",
+        "namespace": "models",
+        "createNamespace": False,
+        "image": "registry.example.com/serving:1",
+        "imagePullSecrets": ["pull"],
+        "networkPolicy": False,
+        "priorityClass": "models",
+        "environment": {"HF_ENDPOINT": "https://mirror.example.com"},
+    },
+    cluster_config.NodeClassRef: {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
+    cluster_config.HeadSpec: {"cpu": "2", "memory": "8Gi"},
+    cluster_config.WeightsVolumeSpec: {
+        "claim": "models",
+        "size": "200Gi",
+        "storageClass": "files",
+        "hostPath": "/mnt/models",
+    },
+    cluster_config.ExposeSpec: {"domain": "llm.example.org"},
+    cluster_config.GatewaySpec: {"name": "public", "namespace": "gateways", "section": "https"},
+    cluster_config.IngressSpec: {
+        "className": "nginx",
+        "tlsSecret": "certificate",
+        "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"},
+    },
+    cluster_config.ExistingNodes: {"labels": A100 | {"nvidia.com/gpu.count": "4"}, "count": 1, "pricePerHour": 10},
     config.PricesSpec: {"file": "prices.yaml", "regionFactor": 1.5},
     config.ApiKeySpec: {
         "name": "bob",
@@ -150,6 +179,11 @@ MEANWHILE: dict[str, Json] = {
         "workspaces[].tuning.config": {"TrainingArguments": {"per_device_train_batch_size": 4096}},
     },
     "kubernetes.existing": {"kubernetes.existing": [EXISTING]},
+    "kubernetes.nodeClassRef": {"kubernetes.nodeClassRef": {"group": "example.com", "kind": "Nodes"}},
+    "kubernetes.weights.storageClass": {"kubernetes.weights": {"size": "100Gi"}},
+    "kubernetes.expose.domain": {"kubernetes.expose": {"domain": "example.com", "ingress": {}}},
+    "kubernetes.expose.gateway": {"kubernetes.expose": {"domain": "example.com", "gateway": {"name": "main"}}},
+    "kubernetes.expose.ingress": {"kubernetes.expose": {"domain": "example.com", "ingress": {}}},
     "apiKeys[]": {"apiKeys": [{"name": "alice", "sha256": "a" * 64}]},
 }
 """What else the stack has while a field at or below a path is set, so that the field can have an effect."""
@@ -230,8 +264,19 @@ def planned(plan: Plan) -> str:
     report = preview(plan, Before(), stack="dev").as_json()
     del report["warnings"]
     records = [placed_record(each, plan.target, plan.prices.currency) for each in plan.placed]
-    here = (plan.workspaces, plan.ray) if plan.target == "local" else ()
+    here = (plan.workspaces, plan.ray) if plan.target == "local" else on_cluster(plan)
     return repr((here, records, plan.free_nodes, report))
+
+
+def on_cluster(plan: Plan) -> object:
+    """What is applied on a cluster, and by which login; the config where nothing is provisioned yet."""
+    if plan.target == "aks" or any(each.kind == "tuning" for each in plan.placed):
+        return plan.kubernetes
+    spec, code = plan.kubernetes, Delivery(digest="c0de", archive="", ray_version="2.60.0")
+    scope = Scope(stack="dev", namespace=spec.namespace or "modelyard-dev", spec=spec, delivery=code)
+    login = (spec.kubeconfig, spec.context, spec.create_namespace)
+    applied = [workspace_manifests(each, scope, beside=True) for each in plan.placed]
+    return login, stack_manifests(scope), applied, [each.spec.ready_timeout_seconds for each in plan.placed]
 
 
 def is_dropped(target: str, kind: str, path: str, value: object) -> bool:

@@ -32,6 +32,7 @@ def test_the_dev_stack_s_workspace_is_served_from_the_package_with_its_digest() 
     assert workspace.serve_args.workspace == "chat"
     assert workspace.serve_args.code_version == "c0de"
     assert workspace.route == "/chat"
+    assert workspace.ready_timeout_seconds == 600
 
 
 def test_the_context_is_2048_tokens_or_what_the_config_says() -> None:

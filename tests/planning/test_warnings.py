@@ -74,10 +74,6 @@ def tuning(config: dict[str, object]) -> TuningSpec:
             "gpu-provisioner",
         ),
         (
-            existing("resource: {preferredNodes: [n1]}"),
-            "chat: resource.preferredNodes is ignored: nodes are chosen by their labels (resource.labelSelector)",
-        ),
-        (
             existing("resource: {spot: true, imageFamily: azurelinux, nodeClass: mine}"),
             "chat: resource.spot, resource.imageFamily, resource.nodeClass are ignored: no node is made with "
             "kubernetes.nodes: existing",

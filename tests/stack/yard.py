@@ -145,8 +145,12 @@ class Yard:
 
     def state(self, name: str) -> dict[str, Any]:
         """The application's properties in the state, where a refresh leaves what it found."""
+        return from_resources(self.resources()).applications[name]
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Everything in the stack's state."""
         exported = json.loads(self.run("pulumi", "stack", "export", "-s", STACK).expect().text)
-        return from_resources(exported["deployment"]["resources"]).applications[name]
+        return exported["deployment"].get("resources") or []
 
     def conditions(self, name: str) -> dict[str, str]:
         return {condition["type"]: condition["status"] for condition in self.outputs()[name]["conditions"]}

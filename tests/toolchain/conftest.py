@@ -10,6 +10,7 @@ import pytest
 
 from toolchain.layout import Layout
 from toolchain.official import Release
+from toolchain.program_sets import CLUSTER, KUBERNETES, PULUMI
 
 HERE = Layout.of(os.environ)
 
@@ -18,7 +19,7 @@ HERE = Layout.of(os.environ)
 def layout(tmp_path: Path) -> Layout:
     """A checkout and a cache of the test's own, with the real module locks."""
     root = tmp_path / "check out"
-    for module in ("pulumi", "language-python"):
+    for module in (*PULUMI.modules, *KUBERNETES.modules, *CLUSTER.modules):
         shutil.copytree(HERE.root / "toolchain" / module, root / "toolchain" / module)
     shutil.copy(HERE.root / "Pulumi.yaml", root / "Pulumi.yaml")
     return Layout(root=root, cache=tmp_path / "cache")

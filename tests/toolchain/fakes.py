@@ -29,7 +29,13 @@ def pulumi(folder: Path, version: str = versions.PULUMI, helpers: tuple[str, ...
 
 
 def go(folder: Path, sdk: Path, *, before_build: str = ":") -> Path:
-    """A folder with a `go` whose build writes a script; it appends a line to `builds` for each build that it began."""
+    """A folder with a `go` whose build writes a script; it appends a line to `builds` for each build that it began.
+
+    Every module is said to lie in `sdk`.
+    """
+    for kind in ("pkg/apis/crds/nodepools.yaml", "kwok/apis/crds/classes.yaml", "config/crd/bases/rayservices.yaml"):
+        (sdk / kind).parent.mkdir(parents=True, exist_ok=True)
+        (sdk / kind).write_text(f"kind: {kind}\n", encoding="utf-8")
     for script in ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python"):
         executable(sdk / script, "exit 0").chmod(0o444)
     executable(

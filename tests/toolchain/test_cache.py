@@ -11,9 +11,10 @@ import pytest
 
 from tests.toolchain import fakes
 from tests.toolchain.conftest import HERE
-from toolchain import pulumi_cli
+from toolchain import program_cache
 from toolchain.layout import Layout
 from toolchain.official import Release
+from toolchain.program_sets import BIN, PULUMI
 
 PROVIDE = """
 import os, sys, pathlib
@@ -84,21 +85,23 @@ def test_after_a_killed_build_the_next_one_starts_clean(layout: Layout, tmp_path
 
     (go / "go.fast").touch()
     again = provide(layout, go, unreachable)
-    assert again.communicate(timeout=30)[0].strip() == str(pulumi_cli.cache_folder(layout) / "bin")
-    assert left_over(layout) == [pulumi_cli.cache_folder(layout).name], "what the killed build left is never removed"
+    assert again.communicate(timeout=30)[0].strip() == str(program_cache.folder(layout, PULUMI) / BIN)
+    assert left_over(layout) == [program_cache.folder(layout, PULUMI).name], (
+        "what the killed build left is never removed"
+    )
 
 
 def test_two_runs_at_once_build_once(layout: Layout, tmp_path: Path, unreachable: Release) -> None:
     go = fakes.go(tmp_path / "go", tmp_path / "sdk", before_build="sleep 1")
     first, second = provide(layout, go, unreachable), provide(layout, go, unreachable)
     answers = [process.communicate(timeout=60) for process in (first, second)]
-    assert {out.strip() for out, _ in answers} == {str(pulumi_cli.cache_folder(layout) / "bin")}
+    assert {out.strip() for out, _ in answers} == {str(program_cache.folder(layout, PULUMI) / BIN)}
     assert len(fakes.builds(go)) == 2, "two programs, each built once"
     assert any("Waiting for process" in said for _, said in answers), "the one that waits does not say why"
 
 
 def test_read_only_folders_of_a_failed_build_are_removed(layout: Layout) -> None:
-    def fails(_target: Path, scratch: Path) -> None:
+    def fails(_part: Path, scratch: Path) -> str:
         locked = scratch / "gomod" / "module@v1"
         locked.mkdir(parents=True)
         (locked / "file.go").touch()
@@ -106,5 +109,5 @@ def test_read_only_folders_of_a_failed_build_are_removed(layout: Layout) -> None
         raise RuntimeError("the compiler stumbled")
 
     with pytest.raises(RuntimeError, match="stumbled"):
-        pulumi_cli.fill(pulumi_cli.cache_folder(layout) / "bin", "test", fails)
+        program_cache.fill(program_cache.folder(layout, PULUMI), PULUMI, fails)
     assert left_over(layout) == []

@@ -92,3 +92,17 @@ def test_a_setting_of_ones_own_wins_over_the_quiet_one(layout: Layout) -> None:
 def test_another_activated_environment_is_left_behind() -> None:
     mine = {"VIRTUAL_ENV": "/x", "PYTHONPATH": "/y", "PYTHONHOME": "/z", "HF_TOKEN": "kept"}
     assert environment.complete(mine, {"PATH": "/bin"}) == {"HF_TOKEN": "kept", "PATH": "/bin"}
+
+
+def test_a_provider_is_found_after_our_own_programs(layout: Layout) -> None:
+    cli = PulumiCli(folder=layout.cache / "bin", origin="test")
+    once = environment.tools(layout, {"PATH": "/usr/bin"}, cli, [Path("/plugins/kubernetes")])
+    assert once["PATH"] == f"{layout.cache}/bin:{layout.venv}/bin:/plugins/kubernetes:/usr/bin"
+    again = environment.tools(layout, once, cli, [Path("/plugins/kubernetes")])["PATH"]
+    assert again.count("/plugins/kubernetes") == 1, "PATH grows with every `make env`"
+
+
+def test_a_provider_on_path_stays_where_it_is(layout: Layout) -> None:
+    cli = PulumiCli(folder=layout.cache / "bin", origin="test")
+    found = environment.tools(layout, {"PATH": "/first:/theirs:/bin"}, cli, [Path("/theirs")])
+    assert found["PATH"].endswith(":/first:/theirs:/bin")

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ def published(serve: Serve, archive: fakes.Archive) -> Release:
 def install(release: Release, tmp_path: Path) -> Path:
     for name in ("target", "scratch"):
         (tmp_path / name).mkdir()
-    official.install(release, PROGRAMS, tmp_path / "target", tmp_path / "scratch", Console(io.StringIO()))
+    official.install(release, PROGRAMS, tmp_path / "target", tmp_path / "scratch", Console(io.StringIO()), "it")
     return tmp_path / "target"
 
 
@@ -70,3 +71,25 @@ def test_without_a_network_it_gives_up_within_seconds(unreachable: Release, tmp_
     with pytest.raises(Unavailable, match="cannot be read"):
         install(unreachable, tmp_path)
     assert time.monotonic() - started < 6
+
+
+def test_a_program_without_an_archive_is_checked_against_its_one_checksum(serve: Serve, tmp_path: Path) -> None:
+    program = b"#!/bin/sh\necho v1\n"
+    for name in ("target", "scratch"):
+        (tmp_path / name).mkdir()
+    address = serve({"kube-proxy": program, "kube-proxy.sha256": hashlib.sha256(program).hexdigest().encode()})
+    release = Release(archive=f"{address}/kube-proxy", checksums=f"{address}/kube-proxy.sha256")
+    console = Console(io.StringIO())
+    official.install(release, ["kube-proxy"], tmp_path / "target", tmp_path / "scratch", console, "kube-proxy")
+    assert (tmp_path / "target" / "kube-proxy").read_bytes() == program
+
+    other = serve({"kube-proxy": program, "kube-proxy.sha256": b"0" * 64})
+    wrong = Release(archive=f"{other}/kube-proxy", checksums=f"{other}/kube-proxy.sha256")
+    with pytest.raises(Unavailable, match=r"has SHA-256 .* lists"):
+        official.install(wrong, ["kube-proxy"], tmp_path / "target", tmp_path / "scratch", console, "kube-proxy")
+
+
+def test_every_release_has_checksums_and_only_official_hosts() -> None:
+    releases = [official.pulumi(), official.kubernetes_provider(), *official.cluster()]
+    assert {host for release in releases for host in release.hosts} == {"get.pulumi.com", "github.com", "dl.k8s.io"}
+    assert all(release.checksums.startswith("https://") for release in releases)

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.toolchain import fakes
-from toolchain import pulumi_cli, versions
+from toolchain import program_cache, pulumi_cli, versions
 from toolchain.console import Console
 from toolchain.errors import ToolchainError
 from toolchain.layout import Layout
 from toolchain.official import Release
+from toolchain.program_sets import PULUMI
 
 SYSTEM = "/usr/bin:/bin"
 
@@ -79,10 +80,10 @@ def test_the_order_is_path_cache_build(layout: Layout, tmp_path: Path, unreachab
 
 
 def test_another_lock_is_another_place_in_the_cache(layout: Layout) -> None:
-    before = pulumi_cli.cache_folder(layout)
+    before = program_cache.folder(layout, PULUMI)
     with (layout.root / "toolchain" / "pulumi" / "go.sum").open("a") as file:
         file.write("example.org/module v1.0.0 h1:AAAA=\n")
-    assert pulumi_cli.cache_folder(layout) != before
+    assert program_cache.folder(layout, PULUMI) != before
 
 
 def test_the_build_keeps_checksums_on_and_its_caches_apart(
@@ -112,4 +113,4 @@ def test_a_failed_build_shows_what_the_compiler_said(layout: Layout, tmp_path: P
     )
     with pytest.raises(ToolchainError, match="checksum mismatch"):
         pulumi_cli.provide(layout, environ(go), Console(io.StringIO()), unreachable)
-    assert not pulumi_cli.cache_folder(layout).exists()
+    assert not program_cache.folder(layout, PULUMI).exists()

@@ -98,3 +98,18 @@ def pulumi() -> str:
     found = shutil.which("pulumi")
     assert found is not None
     return str(Path(found).parent)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("config:\n  modelyard:target: kubernetes\n", "kubernetes"),
+        ('config:\n  "modelyard:target": "aks"\n', "aks"),
+        ("config: {}\n", "local"),
+        ("config:\n  # modelyard:target: kubernetes\n  modelyard:region: eastus\n", "local"),
+    ],
+)
+def test_the_target_of_a_stack_decides_what_is_installed_for_it(tmp_path: Path, text: str, target: str) -> None:
+    (tmp_path / "Pulumi.prod.yaml").write_text(text)
+    assert stack_file.target(tmp_path, "prod") == target
+    assert stack_file.target(tmp_path, "not-there") == "local"

@@ -1,3 +1,4 @@
+import re
 import tomllib
 
 import pytest
@@ -29,3 +30,25 @@ def test_the_cli_the_sdk_and_the_build_are_of_one_version() -> None:
     go_mod = (HERE.root / "toolchain" / "pulumi" / "go.mod").read_text(encoding="utf-8")
     assert f"github.com/pulumi/pulumi/pkg/v3 v{versions.PULUMI}\n" in go_mod
     assert (versions.parse(versions.PULUMI) or ())[:2] >= versions.PULUMI_MINIMUM
+
+
+def test_the_kubernetes_provider_is_the_one_that_the_program_asks_for() -> None:
+    source = (HERE.root / "components" / "cluster_objects.py").read_text(encoding="utf-8")
+    asked = re.search(r'^PROVIDER_VERSION = "(.+)"$', source, re.MULTILINE)
+    assert asked is not None
+    assert asked[1] == versions.PULUMI_KUBERNETES, "the engine would look for another provider than the one there is"
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "version"),
+    [
+        ("etcd", "go.etcd.io/etcd/server/v3", versions.ETCD),
+        ("kube", "k8s.io/kubernetes", versions.KUBERNETES),
+        ("kwok", "sigs.k8s.io/kwok", versions.KWOK),
+        ("karpenter", "sigs.k8s.io/karpenter", versions.KARPENTER),
+        ("kuberay", "github.com/ray-project/kuberay/ray-operator", versions.KUBERAY),
+    ],
+)
+def test_a_build_and_a_download_are_of_one_version(module: str, path: str, version: str) -> None:
+    go_mod = (HERE.root / "toolchain" / module / "go.mod").read_text(encoding="utf-8")
+    assert f"{path} v{version}" in go_mod

@@ -13,3 +13,7 @@ class SmokeAnswer(BaseModel):
     model: str
     text: str
     usage: Usage
+    first_token_seconds: float
+    """From the request to the first text, as the replica sees it."""
+    seconds: float
+    """From the request to the last token."""

@@ -16,8 +16,9 @@ def smoke_router(handler: Smoke) -> APIRouter:
     router = APIRouter(tags=["Service"])
 
     @router.post("/smoke", response_model=SmokeAnswer, responses=ERROR_RESPONSES)
-    async def smoke(request: Request) -> Response:
-        """Have the model go on with a sentence, to see that it answers; what `pulumi up` waits for."""
-        return json_response(await while_connected(request.receive, handler.ask()))
+    async def smoke(request: Request, measure: bool = False) -> Response:
+        """Have the model go on with a sentence, to see that it answers; what `pulumi up` waits for. `measure` has it go
+        on for longer, so that its speed can be told."""
+        return json_response(await while_connected(request.receive, handler.ask(measure=measure)))
 
     return router

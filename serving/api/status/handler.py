@@ -32,7 +32,13 @@ class Status:
         health = self.engine.health()
         phases = {**self.phases, **health.phases}
         if health.status == "ready":
-            return Ready(model=self.model, phases=phases, engine_pid=health.pid, adapters=self.adapters.report())
+            return Ready(
+                model=self.model,
+                phases=phases,
+                host=platform.node(),
+                engine_pid=health.pid,
+                adapters=self.adapters.report(),
+            )
         reason = health.reason or health.status.capitalize()
         message = health.message or f"The engine is {health.status}."
         return NotReady(

@@ -24,6 +24,8 @@ class Ready(BaseModel):
     model: str
     phases: dict[str, float]
     """Seconds that each phase of the last start took."""
+    host: str
+    """Name of the machine or pod that answers; with engine_pid it tells replicas apart."""
     engine_pid: int | None
     """The engine's process: another number after it was restarted."""
     adapters: AdaptersReport

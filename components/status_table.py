@@ -1,0 +1,53 @@
+"""The live table of workspaces, in the manner of `kubectl get workspace`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from components.reconciliation.state import ConditionType, Finding
+
+HEADINGS = ("NAME", "INSTANCE", "RESOURCEREADY", "INFERENCEREADY", "WORKSPACEREADY", "AGE")
+
+
+def table_of(
+    workspaces: Mapping[str, Any], findings: Mapping[str, Mapping[ConditionType, Finding]], now: datetime
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=True)
+    for name, found in findings.items():
+        deployed = workspaces[name]
+        statuses = (found[kind].status for kind in ("ResourceReady", "InferenceReady", "WorkspaceReady"))
+        table.add_row(name, deployed["where"], *statuses, age(deployed["createdAt"], now))
+    return table
+
+
+def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType, Finding]) -> list[str]:
+    """One line for each condition that is not True; WorkspaceReady only repeats one of the others."""
+    recorded = {condition["type"]: condition for condition in deployed["conditions"]}
+    lines: list[str] = []
+    for kind, finding in found.items():
+        if finding.status == "True" or kind == "WorkspaceReady":
+            continue
+        before = recorded.get(kind)
+        since = "" if before is None or before["status"] == "True" else f" (since {before['lastTransitionTime']})"
+        lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
+    return lines
+
+
+def age(created: str, now: datetime) -> str:
+    """How long ago, in kubectl's manner.
+
+    >>> from datetime import UTC
+    >>> age("2026-01-01T00:00:00Z", datetime(2026, 1, 1, 2, 5, tzinfo=UTC))
+    '2h'
+    """
+    seconds = int((now - datetime.fromisoformat(created)).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit}"
+    return f"{max(seconds, 0)}s"

@@ -60,6 +60,11 @@ def _change(workspace: PlacedWorkspace, before: Record | None, target: str, curr
     for setting in after:
         if setting not in _IDENTITY and not alike(before.get(setting), after[setting]):
             by_effect.setdefault(_effect(workspace, setting), []).append(setting)
+    if "adapter slots" in by_effect.get(Effect.NEW_REPLICAS, ()):
+        # Adapters for which there is no place come with the replicas that have one.
+        by_effect[Effect.IN_PLACE] = [each for each in by_effect.get(Effect.IN_PLACE, ()) if each != "adapters"]
+        if not by_effect[Effect.IN_PLACE]:
+            del by_effect[Effect.IN_PLACE]
     if Effect.NEW_NODES in by_effect:
         # What else needs new replicas comes with them, and how the model is divided follows from the nodes.
         by_effect[Effect.NEW_NODES] += by_effect.pop(Effect.NEW_REPLICAS, [])

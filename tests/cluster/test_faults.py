@@ -27,6 +27,9 @@ SLEEPER: dict[str, Any] = {
 """A pod that is cheap to run; what happens to its nodes, images and containers happens to a model's too."""
 
 
+ANYWHERE = {"labelSelector": {"matchLabels": {"pool": "any"}}}
+
+
 def sleeper(name: str = "sleeper", template: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     resource = more.pop("resource", {"instanceType": "Standard_NC24ads_A100_v4"})
     return {"name": name, "resource": resource, "inference": {"template": template or SLEEPER}, **more}
@@ -88,8 +91,9 @@ def test_memory_that_runs_out_is_told_from_other_ends(idle_yard: ClusterYard, ri
 def test_nodes_that_cannot_be_made_are_told_with_the_provisioner_s_reason(idle_yard: ClusterYard) -> None:
     missing = {**KWOK_CLASS, "name": "nowhere"}
     said = failure(idle_yard, sleeper(), nodeClassRef=missing)
-    assert "NodePoolNotReady" in said or "NodeClass" in said, said
-    assert "nowhere" in said, said
+    assert "NodePoolNotReady" in said, said
+    assert "NodeClassNotFound" in said, said
+    assert "correct modelyard:kubernetes.nodeClassRef" in said, said
     repaired(idle_yard, sleeper())
 
 
@@ -115,7 +119,7 @@ def test_an_api_server_that_restarts_in_the_middle_of_an_update_is_waited_for(id
 
 
 def test_a_login_that_has_expired_is_told_before_anything_is_made(idle_yard: ClusterYard, rig: Rig) -> None:
-    idle_yard.configure_cluster(sleeper(), nodes="existing")
+    idle_yard.configure_cluster(sleeper(resource=ANYWHERE), nodes="existing")
     idle_yard.environment["KUBECONFIG"] = str(rig.kubeconfig("late", lasts=timedelta(seconds=-60)))
     said = idle_yard.pulumi("up").expect_failure().text
     assert "nauthorized" in said or "expired" in said or "certificate" in said, said
@@ -123,7 +127,7 @@ def test_a_login_that_has_expired_is_told_before_anything_is_made(idle_yard: Clu
 
 
 def test_a_missing_permission_is_named_by_verb_and_resource(idle_yard: ClusterYard, rig: Rig) -> None:
-    idle_yard.configure_cluster(sleeper(), nodes="existing", createNamespace=False)
+    idle_yard.configure_cluster(sleeper(resource=ANYWHERE), nodes="existing", createNamespace=False)
     idle_yard.environment["KUBECONFIG"] = str(rig.kubeconfig("nobody"))
     said = idle_yard.pulumi("up").expect_failure().text
     assert "forbidden" in said, said

@@ -62,7 +62,7 @@ def change(before: Plan, after: Plan) -> str:
             (A100, PHI),
             (A100, ADAPTED),
             "new adapter slots → new replicas beside the old ones, needs 1 more Standard_NC24ads_A100_v4 "
-            "(US$ 3.67/h) for about 15 min; adapters change in place, no request lost",
+            "(US$ 3.67/h) for about 15 min",
         ),
         ((A100, PHI), (A100, PHI, "loadBalancer: true"), "loadBalancer changes in place, no request lost"),
         (

@@ -88,8 +88,8 @@ def pool_name(workspace: PlacedWorkspace, scope: Scope) -> str:
         node.size_name if node else "",
         workspace.spot,
         canonical_json(_class_ref(workspace, scope)),
-        workspace.spec.resource.image_family,
-        _storage_gib(workspace) if claims else None,
+        # Karpenter's nodes have the system and the disk that their class says.
+        [workspace.spec.resource.image_family, _storage_gib(workspace)] if claims else None,
     ]
     return nodes_name(scope, workspace.name, canonical_json(kind))
 

@@ -11,6 +11,7 @@ from components.planning.manifests.scope import PART_LABEL, WORKSPACE_LABEL, Man
 from components.planning.placed import PlacedWorkspace
 
 PART = "template"
+MIN_READY_SECONDS = 10
 DEFAULT_PORT = 5000
 """Of a template whose containers name none; KAITO's images listen there."""
 
@@ -39,6 +40,8 @@ def template_manifests(workspace: PlacedWorkspace, scope: Scope) -> list[Manifes
         "metadata": metadata(scope, workspace.name, workspace.name),
         "spec": {
             "replicas": workspace.replicas,
+            # A container without a readiness probe counts as ready when it starts, be it to end a moment later.
+            "minReadySeconds": MIN_READY_SECONDS,
             "selector": {"matchLabels": selector},
             # The nodes hold as many pods as there are replicas: an old one goes before a new one comes.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},

@@ -224,7 +224,6 @@ def test_new_code_and_a_new_ray_are_other_pods() -> None:
         "instanceType: Standard_NC48ads_A100_v4",
         f"instanceType: {A100}, spot: true",
         f"instanceType: {A100}, nodeClass: fast",
-        f"instanceType: {A100}, imageFamily: azurelinux",
     ],
 )
 def test_what_the_preview_calls_new_nodes_are_other_pods(resource: str) -> None:

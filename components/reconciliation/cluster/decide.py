@@ -55,6 +55,8 @@ def decide(wanted: Wanted, seen: Seen) -> Verdict:
     resource = nodes_finding(wanted, seen, worst([cause for cause in (claims, pods) if cause is not None]))
     service = _template(wanted, seen) if wanted.kind == "template" else _inference(wanted, seen)
     service = _explained(service, pods)
+    if service.finding.reason == "WaitingForKubeRay" and wanted.nodes.source == "karpenter" and not seen.claims:
+        resource = service.finding if resource.status != "True" else resource  # its nodes come when pods ask for them
     adapters = None
     if wanted.kind == "inference" and service.finding.status == "True":
         adapters = adapters_finding(_desired(wanted), _observed(seen))

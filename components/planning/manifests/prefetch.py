@@ -55,11 +55,12 @@ def prefetch(workspace: PlacedWorkspace, scope: Scope) -> list[Manifest]:
             "volumes": pod_volumes(scope, volumes),
         },
     }
+    meta = metadata(scope, f"{workspace.name}-weights-{unique}", workspace.name)
     return [
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": metadata(scope, f"{workspace.name}-weights-{unique}", workspace.name),
+            "metadata": {**meta, "labels": {**meta["labels"], PART_LABEL: PART}},
             "spec": {"backoffLimit": _ATTEMPTS, "template": pod},
         }
     ]

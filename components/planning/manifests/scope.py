@@ -13,6 +13,7 @@ Manifest = dict[str, Any]
 
 LABEL = "modelyard.dev"
 WORKSPACE_LABEL = f"{LABEL}/workspace"
+"""On every object and pod of a workspace; its value is the workspace's name."""
 STACK_LABEL = f"{LABEL}/stack"
 PART_LABEL = f"{LABEL}/part"
 """Which part of a workspace a pod is: head, worker, prefetch or template."""

@@ -1,7 +1,8 @@
 """The API server as reconciliation uses it: plain JSON by path, with the login of a kubeconfig.
 
 The official client reads kubeconfigs and logs in (exec plugins, refreshed tokens, client certificates, a pod's own
-service account). Its typed models are not used: an object is read for a few fields, and KubeRay's kinds have none.
+service account). Its typed models are not used: an object is read for a few fields, and KubeRay's kinds have none. They
+are 700 modules all the same, so the client is imported where there is a cluster: a preview asks none.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 Json = dict[str, Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -184,6 +185,8 @@ class ClusterApi:
     def _exchange(
         self, method: Method, path: str, body: object, content_type: str, seconds: float
     ) -> tuple[int, bytes]:
+        from kubernetes.client.exceptions import ApiException
+
         with self._counting:
             self.requests += 1
         headers = {"Accept": "application/json, */*", "Content-Type": content_type}
@@ -212,6 +215,9 @@ class ClusterApi:
 
 
 def _connect(login: Login) -> client.ApiClient:
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
     configuration = client.Configuration()
     configuration.retries = False  # reconciliation repeats by itself, and says so
     in_pod = not login.kubeconfig and not login.context and _IN_POD in os.environ and not _has_kubeconfig()

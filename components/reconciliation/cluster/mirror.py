@@ -18,14 +18,14 @@ import yaml
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from components.fingerprints import PROJECT
+from components.planning.manifests.scope import STACK_LABEL, WORKSPACE_LABEL
 from components.reconciliation.cluster.api import ClusterApi, ClusterError, Conflict, Forbidden, Json, Refused
-from components.reconciliation.cluster.paths import MODELYARD, WORKSPACE_LABEL, namespaced, of_cluster
+from components.reconciliation.cluster.paths import MODELYARD, namespaced, of_cluster
 from components.reconciliation.state import Condition
 
 KIND_FILE = PROJECT / "deploy" / "workspace-crd.yaml"
 KIND_VERSION = "modelyard.dev/crd-version"
 MIRROR = "modelyard.dev/mirror"
-STACK_LABEL = "modelyard.dev/stack"
 
 UNDERWAY = frozenset(
     {"AdaptersLoading", "Deleting", "Deploying", "EndpointSilent", "EngineDraining", "EngineStarting", "EngineStopped",

@@ -6,9 +6,6 @@ RAY = "/apis/ray.io/v1"
 KARPENTER = "/apis/karpenter.sh/v1"
 MODELYARD = "/apis/modelyard.dev/v1"
 
-WORKSPACE_LABEL = "modelyard.dev/workspace"
-"""On every object and pod of a workspace; its value is the workspace's name."""
-
 
 def namespaced(api: str, namespace: str, plural: str, name: str = "") -> str:
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tomllib
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def test_a_ready_service_says_how_it_started_and_in_which_process_its_engine_run
         "status": "ready",
         "model": MODEL,
         "phases": {"weights": 2.0, "process": 0.5, "load": 1.5, "warmup": 0.25},
+        "host": platform.node(),
         "engine_pid": 4321,
         "adapters": {"generation": "4f53cda18c2b", "adapters": []},
     }

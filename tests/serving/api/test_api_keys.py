@@ -108,6 +108,14 @@ def test_the_smoke_prompt_is_answered_without_a_key(service: Service, keys: Call
     assert service.engine.requests[0].max_tokens == 4, "anybody may ask, so it must cost next to nothing"
 
 
+def test_a_measured_smoke_prompt_tells_how_fast_the_model_is(service: Service) -> None:
+    service.says(" Paris", " and", " more", finish_reason="length")
+    answer = service.http.post("/smoke", params={"measure": "true"}).json()
+    assert service.engine.requests[0].max_tokens == 64
+    assert 0 < answer["first_token_seconds"] <= answer["seconds"]
+    assert answer["usage"]["completion_tokens"] > 0
+
+
 def test_smoke_prompts_at_the_same_time_are_one(service: Service) -> None:
     service.says(" Paris", finish_reason="length")
     go_on = hold(service)

@@ -109,7 +109,7 @@ def test_the_smoke_prompt_is_answered_without_a_key(service: Service, keys: Call
 
 
 def test_a_measured_smoke_prompt_tells_how_fast_the_model_is(service: Service) -> None:
-    service.says(" Paris", " and", " more", finish_reason="length")
+    service.says(" Paris and more", finish_reason="length")
     answer = service.http.post("/smoke", params={"measure": "true"}).json()
     assert service.engine.requests[0].max_tokens == 64
     assert 0 < answer["first_token_seconds"] <= answer["seconds"]

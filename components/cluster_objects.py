@@ -45,8 +45,13 @@ def cluster_object(
     have none. The API server checks every field.
     """
     kind, name = manifest["kind"], manifest["metadata"]["name"]
+    # The name of the code's ConfigMap says what is in it; another zlib makes other bytes of the same code.
+    ignored = ["binaryData"] if manifest.get("immutable") else []
     own = pulumi.ResourceOptions(
-        depends_on=list(depends_on), retain_on_delete=kept, custom_timeouts=pulumi.CustomTimeouts(delete="10m")
+        ignore_changes=ignored,
+        depends_on=list(depends_on),
+        retain_on_delete=kept,
+        custom_timeouts=pulumi.CustomTimeouts(delete="10m"),
     )
     return pulumi.CustomResource(
         type_token(manifest), f"{name}-{kind.lower()}", _annotated(manifest), pulumi.ResourceOptions.merge(opts, own)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -74,17 +74,15 @@ def test_memory_that_runs_out_is_told_from_other_ends(idle_yard: ClusterYard, ri
     idle_yard.configure_cluster(sleeper())
     idle_yard.up()
     [pod] = idle_yard.pods("sleeper", "template")
-    rig.kill_container(idle_yard.namespace, pod["metadata"]["name"], "main", oom=True)
 
     def drift() -> bool:
+        """Killed again and again: each time it takes longer until it is started, and is looked at meanwhile."""
+        with contextlib.suppress(OSError):
+            rig.kill_container(idle_yard.namespace, pod["metadata"]["name"], "main", oom=True)
         idle_yard.pulumi("refresh").expect()
-        return "ContainerOOMKilled" in idle_yard.reconciled("sleeper")["drift"] or restarted()
+        return "ContainerOOMKilled" in idle_yard.reconciled("sleeper")["drift"]
 
-    def restarted() -> bool:
-        statuses = idle_yard.pods("sleeper", "template")[0]["status"]["containerStatuses"]
-        return bool(statuses[0].get("lastState", {}).get("terminated", {}).get("reason") == "OOMKilled")
-
-    eventually(drift, 60, "the kill is seen")
+    eventually(drift, 120, "the kills are seen")
     repaired(idle_yard, sleeper())
 
 
@@ -112,7 +110,7 @@ def test_an_api_server_that_restarts_in_the_middle_of_an_update_is_waited_for(id
     update.start()
     eventually(lambda: bool(idle_yard.pods("sleeper", "template")), 60, "the update has applied the template")
     rig.restart_api_server(down_seconds=4)
-    update.join(timeout=180)
+    update.join()
     assert outcome, "the update failed"
     assert "does not answer" in outcome[0], "nobody was told why it took longer"
     assert idle_yard.conditions("sleeper")["WorkspaceReady"] == "True"
@@ -166,8 +164,9 @@ def test_an_operator_that_is_down_is_named_and_the_update_goes_on_when_it_is_bac
 def test_two_updates_at_once_do_not_harm_each_other(idle_yard: ClusterYard) -> None:
     idle_yard.configure_cluster(sleeper())
     first = idle_yard.start("up")
-    time.sleep(3)
+    locks = idle_yard.folder.parent / "state" / ".pulumi" / "locks"
+    eventually(lambda: list(locks.rglob("*.json")), 30, "the first update has the lock")
     second = idle_yard.pulumi("up")
-    first.wait(timeout=180)
+    assert first.wait(timeout=180) == 0
     assert second.code == 0 or "locked" in second.text, second.text
     repaired(idle_yard, sleeper())

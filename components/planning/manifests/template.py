@@ -58,7 +58,7 @@ def template_manifests(workspace: PlacedWorkspace, scope: Scope) -> list[Manifes
             "ports": [{"name": "http", "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port_of(template)}],
         },
     }
-    return [deployment, service]
+    return [service, deployment]
 
 
 def port_of(template: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.reconciliation.cluster import event
 from components.reconciliation.cluster.api import Json
@@ -92,9 +92,18 @@ def containers_of(pod: Json, failed_siblings: int = 0) -> list[Container]:
 
 
 def container_cause(container: Container, events: Sequence[Json]) -> Cause | None:
-    """None for a container that is ready, has ended well, or is still starting for the first time."""
+    """None for a container that is ready, has ended well, or is still starting for the first time.
+
+    One that runs is judged by its past, and never finally: what it was is no proof of what it will be.
+    """
     if container.status.get("ready") is True:
         return None
+    cause = _judged(container, events)
+    runs = "running" in mapping(container.status, "state")
+    return replace(cause, final=False) if cause is not None and runs else cause
+
+
+def _judged(container: Container, events: Sequence[Json]) -> Cause | None:
     waits_for = text(container.status, "state", "waiting", "reason")
     ended_by = text(container.ended, "reason")
     if ended_by == "OOMKilled":

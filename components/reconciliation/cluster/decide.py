@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from components.planning.manifests.prefetch import PART as PREFETCH
+from components.planning.manifests.scope import PART_LABEL
 from components.reconciliation.adapters import adapters_finding, is_loading
 from components.reconciliation.cluster.api import Json
 from components.reconciliation.cluster.cause import Cause, worst
 from components.reconciliation.cluster.causes import cause_of
+from components.reconciliation.cluster.current import current_pods
 from components.reconciliation.cluster.nodes import nodes_finding
-from components.reconciliation.cluster.partial_json import condition, is_leaving, number, text
+from components.reconciliation.cluster.partial_json import condition, is_leaving, name_of, number, text
 from components.reconciliation.cluster.provisioning import node_claims_cause
 from components.reconciliation.cluster.ray_service import (
     active_cluster,
@@ -47,8 +50,9 @@ class _Service:
 
 def decide(wanted: Wanted, seen: Seen) -> Verdict:
     """The next actions, and all conditions."""
+    seen = replace(seen, pods=current_pods(seen))
     claims = node_claims_cause(seen.claims, seen.pools, seen.events)
-    pods = cause_of(seen.pods, seen.nodes, seen.events)
+    pods = _not_of_prefetch(cause_of(seen.pods, seen.nodes, seen.events), seen)
     if wanted.nodes.source != "existing" and pods is not None and pods.reason == _NO_NODE_YET:
         # Nodes that are asked for come after the pods that wait for them: what is in their way, the provisioner says.
         pods = None if nodes_finding(wanted, seen, claims).status != "True" else pods
@@ -57,6 +61,9 @@ def decide(wanted: Wanted, seen: Seen) -> Verdict:
     service = _explained(service, pods)
     if service.finding.reason == "WaitingForKubeRay" and wanted.nodes.source == "karpenter" and not seen.claims:
         resource = service.finding if resource.status != "True" else resource  # its nodes come when pods ask for them
+    if resource.status != "True" and wanted.nodes.source != "existing":
+        # What serves makes way only for what has nodes to run on.
+        service = replace(service, actions=tuple(each for each in service.actions if not _ends_a_ray(each)))
     adapters = None
     if wanted.kind == "inference" and service.finding.status == "True":
         adapters = adapters_finding(_desired(wanted), _observed(seen))
@@ -67,6 +74,16 @@ def decide(wanted: Wanted, seen: Seen) -> Verdict:
     asks_log = pods is not None and pods.wants_log and findings["WorkspaceReady"].reason == pods.reason
     log_of = (pods.pod, pods.container) if pods is not None and asks_log else None
     return Verdict(findings=findings, actions=service.actions, final=final, log_of=log_of)
+
+
+def _not_of_prefetch(cause: Cause | None, seen: Seen) -> Cause | None:
+    """Weights that a Job cannot fetch ahead, replicas may fetch themselves: never a reason to give up."""
+    jobs = {name_of(pod) for pod in seen.pods if text(pod, "metadata", "labels", PART_LABEL) == PREFETCH}
+    return replace(cause, final=False) if cause is not None and cause.pod in jobs else cause
+
+
+def _ends_a_ray(action: Action) -> bool:
+    return isinstance(action, ReplaceCluster)
 
 
 def _explained(service: _Service, cause: Cause | None) -> _Service:
@@ -83,7 +100,7 @@ def _inference(wanted: Wanted, seen: Seen) -> _Service:
         return _Service(not_ready("RayServiceRefused", f"KubeRay refuses the RayService: {reason}"), final=True)
     name = watched_cluster(seen.main)
     cluster = seen.clusters.get(name)
-    if not is_taken_over(seen.main) or cluster is None:
+    if cluster is None:
         return _Service(
             not_ready("WaitingForKubeRay", "KubeRay has not made the Ray cluster yet; does its operator run?")
         )

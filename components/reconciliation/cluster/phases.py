@@ -50,7 +50,7 @@ def phase_of(pods: Sequence[Json], jobs: Sequence[Json], app_status: str | None)
     >>> phase_of([], [], None)
     'nodes'
     """
-    if any(text(job, "metadata", "labels", PART_LABEL) == PREFETCH and not _is_complete(job) for job in jobs):
+    if any(text(job, "metadata", "labels", PART_LABEL) == PREFETCH and not _has_ended(job) for job in jobs):
         return "weights"
     serving = [pod for pod in pods if _serves(pod)]
     if not serving or any(not text(pod, "spec", "nodeName") for pod in serving):
@@ -73,8 +73,9 @@ def progress(phase: Phase, seconds: float, detail: str = "", budgets: Mapping[Ph
     return f"{phase}: {so_far}; {_span(*budgets[phase].usual)} are usual"
 
 
-def _is_complete(job: Json) -> bool:
-    return text(condition(job, "Complete"), "status") == "True"
+def _has_ended(job: Json) -> bool:
+    """Well or not: a replica fetches for itself what a Job could not."""
+    return any(text(condition(job, kind), "status") == "True" for kind in ("Complete", "Failed"))
 
 
 def _serves(pod: Json) -> bool:

@@ -20,10 +20,11 @@ from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, ReadResul
 from components.planning.render import canonical_json
 from components.reconciliation.cluster import mirror
 from components.reconciliation.cluster.act import send_applications
-from components.reconciliation.cluster.api import ClusterApi, ClusterError, ClusterUnreachable, Login
+from components.reconciliation.cluster.api import ClusterApi, ClusterError, ClusterUnreachable, Login, Refused
 from components.reconciliation.cluster.decide import decide, describe_drift
 from components.reconciliation.cluster.lists import Lists
 from components.reconciliation.cluster.observe import application_on, observe
+from components.reconciliation.cluster.paths import RAY, namespaced
 from components.reconciliation.cluster.ray_service import watched_cluster
 from components.reconciliation.cluster.reconcile import Watch
 from components.reconciliation.cluster.report import Report
@@ -150,7 +151,9 @@ def _reconciled(props: Props, olds: Props) -> Props:
         try:
             seconds = smoke(api, wanted)
         except SmokeFailed as error:
-            raise NotReady(wanted.name, not_ready("SmokePromptFailed", str(error))) from error
+            finding = not_ready("SmokePromptFailed", str(error))
+            report.failed(reached, finding)
+            raise NotReady(wanted.name, finding) from error
         performance = measure(api, wanted)
         say(f"{wanted.name}: {reached.verdict.findings['InferenceReady'].message}, the smoke prompt too")
         return report.ready(reached, {"smokePrompt": seconds, "warmup": time.monotonic() - begun}, performance)
@@ -165,10 +168,13 @@ def _drain(api: ClusterApi, lists: Lists, wanted: Wanted) -> None:
     cluster = watched_cluster(seen.main) if seen.main is not None else ""
     if not cluster or seen.application is None:
         return
-    service = f"/apis/ray.io/v1/namespaces/{wanted.namespace}/rayservices/{wanted.name}"
-    # An empty config first: KubeRay would send the application again as soon as it sees none.
-    api.merge(service, {"spec": {"serveConfigV2": canonical_json({"applications": []})}})
-    send_applications(api, wanted.namespace, cluster, [])
+    service = namespaced(RAY, wanted.namespace, "rayservices", wanted.name)
+    try:
+        # An empty config first: KubeRay would send the application again as soon as it sees none.
+        api.merge(service, {"spec": {"serveConfigV2": canonical_json({"applications": []})}})
+        send_applications(api, wanted.namespace, cluster, [])
+    except Refused:
+        return  # it is gone, or its Ray does not answer any more
     until = time.monotonic() + _DRAIN_SECONDS
     while time.monotonic() < until and application_on(api, wanted.namespace, cluster)[0] is not None:
         time.sleep(0.5)

@@ -28,14 +28,21 @@ def watched_cluster(service: Json) -> str:
 
 
 def is_taken_over(service: Json) -> bool:
-    """Whether KubeRay has looked at the newest version of the object."""
+    """Whether its controller says that it has looked at the newest version of the object.
+
+    KubeRay 1.6 says so only together with another change of the status, so that for a RayService no is no answer.
+    """
     return number(service, "status", "observedGeneration") >= number(service, "metadata", "generation")
 
 
 def refusal(service: Json) -> str:
-    """Why KubeRay does nothing with the object; "" if it does."""
+    """Why KubeRay does nothing with the object; "" if it does.
+
+    The condition stays as it was until the service is ready, while what is refused is never counted as looked at.
+    """
     ready = condition(service, "Ready")
-    return text(ready, "message") if text(ready, "reason") == "ValidationFailed" else ""
+    refused = text(ready, "reason") == "ValidationFailed" and not is_taken_over(service)
+    return text(ready, "message") if refused else ""
 
 
 def has_pods(cluster: Json, digest: str) -> bool:

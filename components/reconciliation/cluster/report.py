@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from components.reconciliation.cluster.api import ClusterApi
@@ -15,7 +16,7 @@ from components.reconciliation.cluster.reconcile import Reached
 from components.reconciliation.cluster.values import Seen, Verdict
 from components.reconciliation.decide import transition
 from components.reconciliation.progress import say
-from components.reconciliation.state import Condition
+from components.reconciliation.state import Condition, Finding
 
 Props = dict[str, Any]
 
@@ -33,6 +34,11 @@ class Report:
 
     def waiting(self, seen: Seen, verdict: Verdict, over: bool) -> None:
         self._write(seen, verdict, {}, None, final=over)
+
+    def failed(self, reached: Reached, finding: Finding) -> None:
+        """Of a workspace that was ready but for an answer."""
+        findings = {**reached.verdict.findings, "InferenceReady": finding, "WorkspaceReady": finding}
+        self._write(reached.seen, replace(reached.verdict, findings=findings), {}, None, final=True)
 
     def ready(self, reached: Reached, more: Mapping[str, float], performance: Performance | None) -> Props:
         phases = {name: round(seconds, 3) for name, seconds in {**reached.phases, **more}.items()}

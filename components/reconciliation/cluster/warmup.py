@@ -8,7 +8,7 @@ from typing import Any
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from components.reconciliation.cluster.api import ClusterApi, ClusterError
+from components.reconciliation.cluster.api import ClusterApi, ClusterError, ClusterUnreachable
 from components.reconciliation.cluster.mirror import Performance
 from components.reconciliation.cluster.observe import SERVE_PORT
 from components.reconciliation.cluster.paths import service_proxy
@@ -53,7 +53,10 @@ def measure(api: ClusterApi, wanted: Wanted) -> Performance | None:
 def _ask(api: ClusterApi, wanted: Wanted) -> float:
     begun = time.monotonic()
     path = service_proxy(wanted.namespace, wanted.name, SERVE_PORT, "/smoke")
-    status, body = api.through("POST", path, seconds=_ANSWER_SECONDS)
+    try:
+        status, body = api.through("POST", path, seconds=_ANSWER_SECONDS)
+    except ClusterUnreachable as silence:
+        raise _Busy(f"no answer to the smoke prompt: {silence}") from silence
     words = body[:300].decode(errors="replace")
     if status in _BUSY:
         raise _Busy(f"the service {wanted.name} answered {status} to the smoke prompt: {words}")

@@ -63,7 +63,7 @@ def test_what_a_stack_applies_in_order() -> None:
     assert kinds == [
         *("Namespace", "ConfigMap", "PersistentVolumeClaim"),
         *("NodePool", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "Job", "HTTPRoute", "RayService"),
-        *("NodePool", "HTTPRoute", "Deployment", "Service"),
+        *("NodePool", "HTTPRoute", "Service", "Deployment"),
     ]
 
 

@@ -32,7 +32,8 @@ def service(active: str = "chat-aaaaa", pending: str = "", *, looked_at: bool = 
     return {
         "metadata": {"name": "chat", "generation": 2},
         "status": {
-            "observedGeneration": 2 if looked_at else 1,
+            # KubeRay never counts what it refuses as looked at.
+            "observedGeneration": 2 if looked_at and not refused else 1,
             "activeServiceStatus": {"rayClusterName": active} if active else {},
             "pendingServiceStatus": {"rayClusterName": pending} if pending else {},
             "conditions": [ready] if refused else [],

@@ -64,9 +64,9 @@ def finding(verdict: Verdict) -> str:
             WANTED,
             replace(SEEN, main=service(looked_at=False)),
             (),
-            "WaitingForKubeRay",
+            "ReplicasReady",
             False,
-            id="KubeRay has not seen the newest version: what there is may be the old one's",
+            id="KubeRay says only seldom that it has looked: the pods and the Serve config tell",
         ),
         pytest.param(
             WANTED,

@@ -141,7 +141,10 @@ def test_what_kuberay_says_of_the_object() -> None:
     assert is_taken_over(service())
     assert not is_taken_over(service(looked_at=False))
     assert refusal(service()) == ""
-    assert refusal(service(refused="the name is too long")) == "the name is too long"
+    refused = service(refused="the name is too long")
+    assert refusal(refused) == "the name is too long"
+    refused["status"]["observedGeneration"] = 2
+    assert refusal(refused) == "", "what was corrected is still called refused"
 
 
 def test_a_ray_is_known_by_the_digest_of_its_pods() -> None:

@@ -217,7 +217,8 @@ class Container:
             no_new_privileges=who.no_new_privileges,
             read_only_root=who.read_only_root,
             hidden=[str(path) for path in of.settings.hidden],
-            mounts=[*ours, hosts, *of.volumes.mounts(spec, env)],
+            # Programs last: a volume over /tmp must not hide those of a checkout that lies there.
+            mounts=[hosts, *of.volumes.mounts(spec, env), *ours],
             files={"/etc/passwd": box.passwd(), "/etc/group": box.group(), "/etc/resolv.conf": ""},
             homes=[(home, uid, gid) for uid, (_, gid, home) in box.USERS.items() if uid == 1000],
         )

@@ -55,7 +55,7 @@ setup: ## install what `make up` needs
 	@$(TOOLCHAIN) setup pulumi operator serving --stack $(STACK)
 
 install: ## install what `make test` needs
-	@$(TOOLCHAIN) setup pulumi dev serving-test
+	@$(TOOLCHAIN) setup pulumi kubernetes dev serving-test
 
 lint: ## style, imports that point one way
 	@$(TOOLCHAIN) setup dev

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,14 +16,6 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.cluster
 
 ADAPTER = {"source": {"name": "first", "uri": f"file:{MODELS}/adapters/first"}}
-
-
-@pytest.fixture(autouse=True)
-def plain(yard: ClusterYard) -> Iterator[None]:
-    """Leave the yard as the other tests want it."""
-    yield
-    yard.configure_cluster(served(CHAT))
-    yard.up()
 
 
 def change(yard: ClusterYard, **more: Any) -> str:  # noqa: ANN401 - any field of a workspace

@@ -7,6 +7,7 @@ import pytest
 from tests.cluster.rig.rig import Rig
 from tests.cluster.yard import A100, ClusterYard, served
 from tests.stack.yard import CAPITAL
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -71,3 +72,9 @@ def test_a_node_is_asked_for_as_kaito_asks_for_it(idle_yard: ClusterYard) -> Non
     [worker] = idle_yard.pods("chat", "worker")
     assert worker["spec"]["nodeName"] == claim["status"]["nodeName"]
     assert "Paris" in idle_yard.ask("chat", CAPITAL)
+
+    idle_yard.pulumi("destroy").expect()
+    where = f"/apis/karpenter.sh/v1/nodeclaims/{claim['metadata']['name']}"
+    eventually(lambda: idle_yard.api.find(where) is None, 60, "the node that is paid for is given back")
+    assert idle_yard.api.find(f"/api/v1/namespaces/{idle_yard.namespace}") is None
+    assert idle_yard.resources() == []

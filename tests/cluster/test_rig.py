@@ -113,7 +113,7 @@ def gpu_node(rig: Rig) -> Iterator[Json]:
             "metadata": {"name": GPU_POOL},
             "spec": {
                 "template": template,
-                "disruption": {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "1s"},
+                "disruption": {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "15s"},
             },
         },
     ]

@@ -28,6 +28,7 @@ FIELD_MANAGER = "modelyard"
 """Of every field that reconciliation writes by server-side apply; Pulumi's own provider has managers of its own."""
 
 _CONNECT_SECONDS = 5
+_NO_ANSWER = 504
 _READ_SECONDS = 30
 _IN_POD = "KUBERNETES_SERVICE_HOST"
 _APPLY = "application/apply-patch+yaml"
@@ -162,10 +163,15 @@ class ClusterApi:
     ) -> tuple[int, bytes]:
         """Status and body of a service's or pod's own answer, by the API server's proxy.
 
-        What the proxy itself says (no endpoints, no permission) is an answer too: the caller reads the status. Raises
-        ClusterUnreachable and NoLogin.
+        What the proxy itself says (no endpoints, no permission) is an answer too: the caller reads the status. So is
+        that nothing comes, as from a pod whose node is gone: status 504. Raises ClusterUnreachable and NoLogin.
         """
-        return self._exchange(method, path, body, "application/json", seconds)
+        try:
+            return self._exchange(method, path, body, "application/json", seconds)
+        except ClusterUnreachable as problem:
+            if not isinstance(problem.__cause__, urllib3.exceptions.ReadTimeoutError):
+                raise
+            return _NO_ANSWER, json.dumps({"kind": "Status", "message": f"no answer within {seconds:g} s"}).encode()
 
     def _request(
         self,

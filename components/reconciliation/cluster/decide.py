@@ -51,9 +51,11 @@ class _Service:
 def decide(wanted: Wanted, seen: Seen) -> Verdict:
     """The next actions, and all conditions."""
     seen = replace(seen, pods=current_pods(seen))
-    claims = node_claims_cause(seen.claims, seen.pools, seen.events)
+    # A Karpenter that makes nodes for others looks at every pod, and says that its pools have none for this one.
+    asks = wanted.nodes.source != "existing"
+    claims = node_claims_cause(seen.claims, seen.pools, seen.events) if asks else None
     pods = _not_of_prefetch(cause_of(seen.pods, seen.nodes, seen.events), seen)
-    if wanted.nodes.source != "existing" and pods is not None and pods.reason == _NO_NODE_YET:
+    if asks and pods is not None and pods.reason == _NO_NODE_YET:
         # Nodes that are asked for come after the pods that wait for them: what is in their way, the provisioner says.
         pods = None if nodes_finding(wanted, seen, claims).status != "True" else pods
     resource = nodes_finding(wanted, seen, worst([cause for cause in (claims, pods) if cause is not None]))
@@ -61,7 +63,7 @@ def decide(wanted: Wanted, seen: Seen) -> Verdict:
     service = _explained(service, pods)
     if service.finding.reason == "WaitingForKubeRay" and wanted.nodes.source == "karpenter" and not seen.claims:
         resource = service.finding if resource.status != "True" else resource  # its nodes come when pods ask for them
-    if resource.status != "True" and wanted.nodes.source != "existing":
+    if resource.status != "True" and asks:
         # What serves makes way only for what has nodes to run on.
         service = replace(service, actions=tuple(each for each in service.actions if not _ends_a_ray(each)))
     adapters = None

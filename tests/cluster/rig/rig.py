@@ -267,6 +267,13 @@ class Rig:
         }
         self.api.apply(node)
 
+    def lose_node(self, name: str) -> None:
+        """A machine that is gone at once, as when a cloud takes it back: nothing is drained from it."""
+        path = f"/api/v1/nodes/{name}"
+        self.api.delete(path)
+        with suppress(ApiError):  # without finalizers it was gone with the first
+            self.api.merge(path, {"metadata": {"finalizers": None}})
+
     def register_image(self, reference: str, folder: Path) -> None:
         """What volumes of the kind `image` show for a reference; without this they are empty."""
         file = self.state / "image-folders.json"

@@ -21,7 +21,18 @@ from components.reconciliation.cluster.values import (
 )
 from components.reconciliation.state import AdapterState, Application, Readiness, Replica, ReplicaAdapters
 from presets.serve_config import AdapterSettings, adapters_generation
-from tests.reconciliation.cluster.objects import claim, container, ended, node, nodes, pod, pool, waiting
+from tests.reconciliation.cluster.objects import (
+    claim,
+    container,
+    ended,
+    event,
+    node,
+    nodes,
+    pending,
+    pod,
+    pool,
+    waiting,
+)
 from tests.reconciliation.cluster.seen import (
     CONFIG,
     SEEN,
@@ -289,6 +300,15 @@ def test_a_pool_in_trouble_ends_nothing_while_its_nodes_are_there() -> None:
     there["metadata"]["labels"] = {"modelyard.dev/nodes": "chat"}
     verdict = decide(replace(WANTED, nodes=MADE), replace(SEEN, pools=(wrong,), nodes=nodes(there)))
     assert verdict.ready
+
+
+def test_what_a_provisioner_says_of_pods_that_are_not_its_own_is_not_the_reason() -> None:
+    waiting = pending("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")
+    said = event(
+        "FailedScheduling", "Failed to schedule pod, incompatible requirements, label pool does not have known values"
+    )
+    seen = replace(SEEN, pods=(waiting,), events=(said,), nodes={}, application=None)
+    assert decide(WANTED, seen).first_problem.reason == "Unschedulable"
 
 
 def test_a_launch_that_failed_once_is_waited_for() -> None:

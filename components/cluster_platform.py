@@ -12,10 +12,11 @@ from components.delivery import delivery
 from components.fingerprints import PROJECT
 from components.planning.cluster_refusals import not_provisioned
 from components.planning.manifests.scope import Scope, default_namespace
-from components.planning.manifests.stack import namespace, stack_manifests
+from components.planning.manifests.stack import OWNER_KEY, namespace, namespace_owner, stack_manifests
 from components.planning.manifests.volumes import is_claim, weights_claims
 from components.planning.placed import PlacedWorkspace
 from components.planning.plan import Plan
+from components.reconciliation.cluster.owner import NamespaceOwner
 
 
 def build_on_cluster(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
@@ -37,10 +38,7 @@ def build_on_cluster(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
     )
     cluster = cluster_provider("cluster", plan.kubernetes)
     options = pulumi.ResourceOptions(provider=cluster)
-    shared: list[pulumi.Resource] = []
-    if plan.kubernetes.create_namespace:
-        # With a namespace goes all that is in it, the claim that is to be kept among it.
-        shared.append(cluster_object(namespace(scope), options, kept=bool(weights_claims(scope))))
+    shared = _namespace(plan, scope, options)
     if any(each.kind == "inference" for each in plan.placed):
         before = tuple(shared)
         shared += [cluster_object(each, options, before, kept=is_claim(each)) for each in stack_manifests(scope)]
@@ -58,6 +56,19 @@ def build_on_cluster(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
     }
     applied = [*shared, *(each for workspace in workspaces.values() for each in workspace.objects)]
     return {name: each.reconcile(pulumi.get_project(), applied) for name, each in workspaces.items()}
+
+
+def _namespace(plan: Plan, scope: Scope, options: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+    """The namespace, unless it is there already, and the sign that it is this stack's."""
+    login = {"kubeconfig": plan.kubernetes.kubeconfig, "context": plan.kubernetes.context}
+    owner = NamespaceOwner("namespace-owner", {"namespace": scope.namespace, **login})
+    made: list[pulumi.Resource] = [owner]
+    if plan.kubernetes.create_namespace:
+        # With a namespace goes all that is in it, the claim that is to be kept among it.
+        made.append(cluster_object(namespace(scope), options, tuple(made), kept=bool(weights_claims(scope))))
+    sign = namespace_owner(scope)
+    sign["data"] = {**sign["data"], OWNER_KEY: owner.owner}
+    return [*made, cluster_object(sign, options, tuple(made))]
 
 
 def _is_renderable(workspace: PlacedWorkspace) -> bool:

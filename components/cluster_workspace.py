@@ -39,7 +39,7 @@ class KubernetesWorkspace(pulumi.ComponentResource):
         manifests = workspace_manifests(plan, scope, beside=beside)
         self._main = manifests.service[-1]
         where = f"{plan.nodes} x {plan.node.name}" if plan.node else "existing nodes"
-        args = GpuNodePoolArgs(where=where, nodes=plan.nodes, gpus=plan.gpus, objects=manifests.nodes)
+        args = GpuNodePoolArgs(where=where, nodes=plan.nodes, gpus=plan.gpus, objects=manifests.nodes, after=shared)
         pool = GpuNodePool(f"{plan.name}-nodes", args, pulumi.ResourceOptions(parent=self))
         service = _Service(f"{plan.name}-service", pulumi.ResourceOptions(parent=self))
         child = pulumi.ResourceOptions(parent=service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -19,6 +20,8 @@ class GpuNodePoolArgs:
     """Of all nodes together."""
     objects: tuple[Manifest, ...] = ()
     """What makes the nodes on a cluster: a NodePool or NodeClaims; none where they are there already."""
+    after: Sequence[pulumi.Resource] = ()
+    """What has to be there before them."""
 
 
 class GpuNodePool(pulumi.ComponentResource):
@@ -31,5 +34,5 @@ class GpuNodePool(pulumi.ComponentResource):
         super().__init__("modelyard:index:GpuNodePool", name, None, opts)
         self.where = args.where
         child = pulumi.ResourceOptions(parent=self)
-        self.objects = [cluster_object(manifest, child) for manifest in args.objects]
+        self.objects = [cluster_object(manifest, child, args.after) for manifest in args.objects]
         self.register_outputs({"where": args.where, "nodes": args.nodes, "gpus": args.gpus})

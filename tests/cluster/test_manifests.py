@@ -9,7 +9,7 @@ import pytest
 
 from components.planning.local_sizing import Machine
 from components.planning.manifests.scope import Delivery, Manifest, Scope
-from components.planning.manifests.stack import stack_manifests
+from components.planning.manifests.stack import namespace_owner, stack_manifests
 from components.planning.manifests.workspace import workspace_manifests
 from components.planning.plan import decide
 from components.planning.spec import raw_config
@@ -62,7 +62,7 @@ def manifests(kubernetes: Json, namespace: str) -> Iterator[Manifest]:
     plan = decide(raw_config(values), machine, stack_file="Pulumi.test.yaml", code_version="c0de")
     code = Delivery(digest="c0de", archive="UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==", ray_version="2.60.0")
     scope = Scope(stack="test", namespace=namespace, spec=plan.kubernetes, delivery=code)
-    yield from stack_manifests(scope)
+    yield from (namespace_owner(scope), *stack_manifests(scope))
     for each in plan.placed:
         rendered = workspace_manifests(each, scope, beside=True)
         yield from (*rendered.nodes, *rendered.service)

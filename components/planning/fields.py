@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from components.planning.names import MAX_NAME, is_workspace_name, valid_name_like
 from components.planning.place import shown
 from presets.catalog import Models, TuningMethod, UnknownPreset, catalog, retired
+from presets.image_reference import image_meant
 from presets.weights_source import parse_weights_source
 
 REFUSED = "refused"
@@ -99,6 +100,8 @@ def _weights_hint(text: str) -> str:
         return "write file: and the absolute path of the directory"
     if text.count("/") == 1 and ":" not in text:
         return f"write hf:{text}"
+    if image := image_meant(text):
+        return f"write oci:{image}"
     return "leave it out for the preset's own weights"
 
 

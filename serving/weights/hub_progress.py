@@ -7,9 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from serving.weights.model import Progress, Report
-
-SECONDS_BETWEEN_REPORTS = 1.0
+from serving.weights.model import SECONDS_BETWEEN_REPORTS, Progress, Report
 
 
 def bar_that_reports(report: Report, message: str) -> type[tqdm]:

@@ -18,6 +18,9 @@ class Progress:
 
 Report = Callable[[Progress], None]
 
+SECONDS_BETWEEN_REPORTS = 1.0
+"""Of bytes that arrive."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedWeights:

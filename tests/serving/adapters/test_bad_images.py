@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.adapters.layer_file import LayerFile
+from serving.oci.layer_file import LayerFile
 from tests.registry_server import RegistryServer
 from tests.serving.adapters.builders import files, layer, link
 from tests.serving.adapters.cache import Cache, is_the_adapter

@@ -14,8 +14,8 @@ from serving.weights.space import human
 
 MAX_READ = 2**20
 """Bytes at once. tarfile reads a header with a long name or attributes in one piece, however long it says it is."""
-_MAX_HEADERS = 32 * 2**20
-"""Bytes of all headers; tarfile keeps them."""
+MAX_HEADERS = 32 * 2**20
+"""Bytes of all headers, where nothing else is said; tarfile keeps them."""
 
 _OPENERS: dict[bytes, Callable[[Path], object]] = {
     b"\x1f\x8b": gzip.open,
@@ -27,12 +27,14 @@ _OPENERS: dict[bytes, Callable[[Path], object]] = {
 class LayerFile(io.RawIOBase):
     """What tarfile needs of a file: forwards only, and no more than is allowed."""
 
-    def __init__(self, layer: Path, max_bytes: int, refuse: Callable[[str], Exception]) -> None:
+    def __init__(
+        self, layer: Path, max_bytes: int, refuse: Callable[[str], Exception], *, max_headers: int = MAX_HEADERS
+    ) -> None:
         """`max_bytes` is for the whole layer, decompressed. Every bound that is passed raises what `refuse` makes."""
         self._content = _decompressed(layer)
         self._max_bytes = max_bytes
         self._refuse = refuse
-        self._allowance = _MAX_HEADERS
+        self._max_headers = self._allowance = max_headers
 
     def allow(self, size: int) -> None:
         """So many bytes more may be read: the content of a file that is wanted."""
@@ -43,7 +45,7 @@ class LayerFile(io.RawIOBase):
             raise self._refuse(f"has a header of more than {human(MAX_READ)} in a layer")
         self._allowance -= size
         if self._allowance < 0:
-            raise self._refuse(f"has headers of more than {human(_MAX_HEADERS)} in a layer")
+            raise self._refuse(f"has headers of more than {human(self._max_headers)} in a layer")
         return self._content.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

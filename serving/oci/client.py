@@ -29,10 +29,11 @@ _TIMEOUT = (10, 60)
 _HUB_HOST, _HUB_CREDENTIALS = "registry-1.docker.io", "https://index.docker.io/v1/"
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
+    """Whether another attempt may succeed: a broken line, or an error of the registry's own."""
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code >= 500
-    return isinstance(error, requests.ConnectionError)
+    return isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
 
 
 class RegistryClient(oras.provider.Registry):
@@ -55,10 +56,13 @@ class RegistryClient(oras.provider.Registry):
         url = f"{self.prefix}://{self._container.manifest_url(reference)}"
         return self._get(url, {"Accept": ", ".join(_ACCEPT)})
 
-    def blob(self, digest: str) -> requests.Response:
-        return self._get(f"{self.prefix}://{self._container.get_blob_url(digest)}", {})
+    def blob(self, digest: str, start: int = 0) -> requests.Response:
+        """From byte `start` on (status 206); a registry that knows no ranges sends all of it (200)."""
+        # As it is: what a proxy compressed would have another length and another digest.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        return self._get(f"{self.prefix}://{self._container.get_blob_url(digest)}", headers)
 
-    @retry(retry=retry_if_exception(_may_pass), stop=stop_after_attempt(3), reraise=True)
+    @retry(retry=retry_if_exception(may_pass), stop=stop_after_attempt(3), reraise=True)
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         """A streaming answer, for a with block. Raises requests' errors; a broken line and 5xx are repeated."""
         response = self._asked(url, headers)

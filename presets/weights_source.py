@@ -96,8 +96,8 @@ def _image(rest: str) -> WeightsSource:
     algorithm, _, digest = ((image and image.digest) or "").lower().partition(":")
     if image is None or (algorithm, len(digest)) not in (("", 0), ("sha256", 64)):
         raise ValueError(
-            "an oci: source is oci:REGISTRY/REPOSITORY:TAG, with @sha256:... of its manifest if it is to be pinned, such "
-            "as oci:registry.example.com/models/phi-4:1.0"
+            "an oci: source is oci:REGISTRY/REPOSITORY:TAG, with @sha256:... of its manifest to pin it, such as "
+            "oci:registry.example.com/models/phi-4:1.0"
         )
     target = f"{image.registry}/{image.repository}"
     return WeightsSource(kind="oci", target=target, version=image.tag, sha256=digest or None)

@@ -27,6 +27,9 @@ class RegistryServer(LoopbackServer):
     status: int = 0
     """Where it is set, the answer to everything."""
     requests: list[str] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)
+    """Bytes after which the next answers with a blob break off, one number an answer."""
+    has_ranges: bool = True
 
     def handler(self) -> type[LoopbackHandler]:
         return _Handler
@@ -108,7 +111,14 @@ class _Handler(LoopbackHandler):
 
     def _blob(self, digest: str) -> None:
         blob = self.state.blobs.get(digest)
-        return self._answer(404) if blob is None else self._answer(200, {}, blob)
+        if blob is None:
+            return self._answer(404)
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if asked is None or not self.state.has_ranges:
+            return self._answer(200, {}, blob)
+        start = int(asked[1])
+        where = {"Content-Range": f"bytes {start}-{len(blob) - 1}/{len(blob)}"}
+        return self._answer(206, where, blob[start:])
 
     def _manifest(self, repository: str, reference: str, body: bytes) -> None:
         key = f"{repository}@{reference}" if ":" in reference else f"{repository}:{reference}"
@@ -147,5 +157,10 @@ class _Handler(LoopbackHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command == "HEAD":
+            return
+        if status in (200, 206) and "/blobs/" in self.path and self.state.breaks:
+            self.wfile.write(body[: self.state.breaks.pop(0)])
+            self.close_connection = True
+        else:
             self.wfile.write(body)

@@ -1,4 +1,4 @@
-"""oci: sources: an image whose layer has the files below data/, as KAITO makes it, or an artifact with the two files."""
+"""oci: sources: an image that has the files below data/, as KAITO makes it, or an artifact of the two files."""
 
 from __future__ import annotations
 

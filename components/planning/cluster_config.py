@@ -136,6 +136,9 @@ class KubernetesSpec(ConfigModel):
     head: HeadSpec = HeadSpec()
     weights: WeightsVolumeSpec | None = None
     """Without it every pod fetches what it serves and forgets it when it ends."""
+    image_volumes: bool = True
+    """Whether the cluster mounts images, so that presetOptions.image is a volume of the pods; false: the image is
+    fetched, as weights from oci: are."""
     expose: ExposeSpec | None = None
     """Without it endpoints are reached inside of the cluster, and where loadBalancer is true."""
     network_policy: bool = True

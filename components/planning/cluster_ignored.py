@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.planning.cluster_weights import is_pulled
 from components.planning.config import InferenceSpec, PresetOptions, WorkspaceSpec
 from components.planning.engine_arguments import COUNTED_OTHERWISE, OF_THE_SERVER
 from components.planning.ignored import ignored
@@ -25,6 +26,9 @@ def ignored_keys(spec: Spec) -> Iterator[str]:
     """Sentences about keys of the stack's config."""
     ray = {"modelyard:ray": "ray" in spec.given}
     yield from ignored(ray, "it is about Ray on this machine", where=f" on target {spec.target}")
+    mounted = any(options_of(workspace).image for workspace in spec.workspaces)
+    volumes = {"modelyard:kubernetes.imageVolumes": not spec.kubernetes.image_volumes and not mounted}
+    yield from ignored(volumes, "no workspace has a presetOptions.image")
     if spec.kubernetes.nodes == "existing":
         yield from ignored({"modelyard:region": "region" in spec.given}, _NO_NODE_IS_MADE)
         prices = {"modelyard:prices": "prices" in spec.given}
@@ -45,15 +49,16 @@ def ignored_fields(placed: PlacedWorkspace, spec: Spec) -> Iterator[str]:
     source = options.weights or (facts.weights_source if facts else "")
     pull = {"presetOptions.imagePullSecrets": bool(options.image_pull_secrets)}
     if spec.target == "aks" or workspace.tuning is not None:
-        images = {"presetOptions.image": options.image is not None, **pull}
+        images = {"presetOptions.image": options.image is not None, **({} if is_pulled(source) else pull)}
         yield from ignored(images, f"the weights come from {source}; images that carry weights are not in this version")
         yield from ignored(
             {"readyTimeoutSeconds": "ready_timeout_seconds" in workspace.model_fields_set},
             "nothing is provisioned there yet, so that nothing is waited for",
             where=f" on target {spec.target}",
         )
-    elif options.image is None:
-        yield from ignored(pull, "no presetOptions.image is pulled")
+    elif not options.image:
+        if not is_pulled(source):
+            yield from ignored(pull, "neither presetOptions.image nor weights from oci: are pulled")
     else:
         yield from ignored({"presetOptions.weights": options.weights is not None}, "the weights come in the image")
     if workspace.inference is not None:

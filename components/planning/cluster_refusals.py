@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from components.planning.cluster_config import KubernetesSpec
+from components.planning.cluster_weights import registry_logins
 from components.planning.placed import PlacedWorkspace
 from presets.placement import Placement
 
@@ -33,12 +34,6 @@ def _has_containers(workspace: PlacedWorkspace) -> bool:
     return isinstance(spec, dict) and bool(cast("dict[str, object]", spec).get("containers"))
 
 
-def _logins(workspace: PlacedWorkspace) -> list[str]:
-    inference = workspace.spec.inference
-    adapters = inference.adapters if inference else []
-    return sorted({name for adapter in adapters for name in adapter.source.image_pull_secrets})
-
-
 def _of_workspace(workspace: PlacedWorkspace, spec: KubernetesSpec) -> Iterator[str]:
     if workspace.kind == "tuning":
         yield f"{workspace.name}: tuning is planned and not provisioned in this version; remove it for an update"
@@ -51,9 +46,9 @@ def _of_workspace(workspace: PlacedWorkspace, spec: KubernetesSpec) -> Iterator[
             f"{workspace.name}: gpu-provisioner makes no spot nodes; remove resource.spot, or write "
             "kubernetes: {nodes: karpenter}"
         )
-    elif len(_logins(workspace)) > 1:
+    elif len(logins := registry_logins(workspace, spec)) > 1:
         yield (
-            f"{workspace.name}: its adapters name several imagePullSecrets ({', '.join(_logins(workspace))}), and a "
+            f"{workspace.name}: its weights and adapters name several imagePullSecrets ({', '.join(logins)}), and a "
             "pod logs in with one; put all registries into one Secret"
         )
     elif workspace.kind == "inference" and not isinstance(workspace.model, Placement):

@@ -14,6 +14,7 @@ from components.planning.fields import (
     PresetName,
     Scalar,
     Strength,
+    WeightsImage,
     WeightsText,
     WorkspaceName,
     refusal,
@@ -70,12 +71,13 @@ class ResourceSpec(ConfigModel):
 
 class PresetOptions(ConfigModel):
     weights: WeightsText | None = None
-    """Ours: where the files come from instead of the preset's own source: hf:ORG/MODEL, file:/DIRECTORY or
-    pypi:PACKAGE==VERSION."""
-    image: str | None = None
+    """Ours: where the files come from instead of the preset's own source: hf:ORG/MODEL, file:/DIRECTORY,
+    oci:REGISTRY/REPOSITORY:TAG or pypi:PACKAGE==VERSION."""
+    image: WeightsImage | None = None
     """Image that carries the weights. Without meaning on target local."""
     image_pull_secrets: list[str] = []
-    """Without meaning on target local."""
+    """Secrets with the login of the registry of image, or of weights from oci:. On target local the login is that of
+    docker's config.json."""
     model_access_secret: str | None = None
     """Secret with HF_TOKEN. On target local the token is HF_TOKEN of the environment."""
 

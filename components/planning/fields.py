@@ -11,10 +11,11 @@ from typing import Annotated, Any, cast
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from components.planning.image_reference import ALLOWED, image_hint
 from components.planning.names import MAX_NAME, is_workspace_name, valid_name_like
 from components.planning.place import shown
 from presets.catalog import Models, TuningMethod, UnknownPreset, catalog, retired
-from presets.image_reference import image_meant
+from presets.image_reference import image_meant, parse_image
 from presets.weights_source import parse_weights_source
 
 REFUSED = "refused"
@@ -105,6 +106,13 @@ def _weights_hint(text: str) -> str:
     return "leave it out for the preset's own weights"
 
 
+def _weights_image(image: str) -> str:
+    """An empty one counts as absent, as in Go."""
+    if not image or parse_image(image) is not None:
+        return image
+    raise refusal(found=f'"{image}"', allowed=ALLOWED, do=image_hint(image))
+
+
 _STRENGTH = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", re.ASCII)
 
 
@@ -138,6 +146,7 @@ def _scalar(value: object) -> object:
 WorkspaceName = Annotated[str, AfterValidator(_workspace_name)]
 PresetName = Annotated[str, AfterValidator(_preset_name)]
 WeightsText = Annotated[str, AfterValidator(_weights)]
+WeightsImage = Annotated[str, AfterValidator(_weights_image)]
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 Strength = Annotated[str, AfterValidator(_strength)]
 Method = Annotated[TuningMethod, BeforeValidator(_lower)]

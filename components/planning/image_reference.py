@@ -8,6 +8,8 @@ from components.planning.errors import Problem
 from components.planning.place import Place, shown
 from presets.image_reference import parse_image
 
+ALLOWED = "an image reference: registry/repository:tag, the repository in lower case"
+
 _PLACEHOLDER = re.compile(r"_HERE\b|[<>]|\bYOUR_")
 
 
@@ -15,16 +17,11 @@ def image_problems(image: str | None, place: Place) -> list[Problem]:
     """What is wrong with the field image below `place`; an empty one counts as absent, as in Go."""
     if not image or parse_image(image) is not None:
         return []
-    return [
-        place.at("image").problem(
-            found=shown(image),
-            allowed="an image reference: registry/repository:tag, the repository in lower case",
-            do=_image_hint(image),
-        )
-    ]
+    return [place.at("image").problem(found=shown(image), allowed=ALLOWED, do=image_hint(image))]
 
 
-def _image_hint(image: str) -> str:
+def image_hint(image: str) -> str:
+    """What to do about a text that is no reference."""
     plain = re.sub(r"^\w+://", "", image.strip())
     first, slash, rest = plain.partition("/")
     lower = first + slash + rest.lower()

@@ -9,18 +9,20 @@ from components.planning.local_fit import Sized
 from components.planning.local_sizing import DEFAULT_DTYPE, DEFAULT_SEQUENCES, Machine, place
 from components.planning.spec import Spec
 
+_LOGIN = "the login is that of docker's config.json"
+
 
 def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     """Sentences about one workspace, each of which begins with its name."""
     workspace, sequences = sized.spec, sized.sizing.max_sequences
     options = sized.preset.preset_options
-    image_fields = {
-        "presetOptions.image": options.image is not None,
-        "presetOptions.imagePullSecrets": bool(options.image_pull_secrets),
-    }
+    image = {"presetOptions.image": options.image is not None}
+    pull = {"presetOptions.imagePullSecrets": bool(options.image_pull_secrets)}
+    is_pulled = (options.weights or sized.facts.weights_source).startswith("oci:")
     warnings = [
         *_of_nodes(workspace),
-        *ignored_here(image_fields, "no container runs here"),
+        *ignored_here(image if is_pulled else image | pull, "no container runs here"),
+        *ignored_here(pull if is_pulled else {}, _LOGIN),
         *ignored_here(
             {"presetOptions.modelAccessSecret": options.model_access_secret is not None},
             "the token is HF_TOKEN of the environment",
@@ -31,7 +33,7 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
                     adapter.source.image_pull_secrets for adapter in sized.inference.adapters
                 )
             },
-            "the login is that of docker's config.json",
+            _LOGIN,
         ),
         *_of_quantization(sized, machine),
         *ignored_here({"inference.config.vllm": bool(sized.inference.config.vllm)}, "the engine is transformers"),

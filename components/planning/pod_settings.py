@@ -30,6 +30,8 @@ def pod_settings(workspace: PlacedWorkspace, spec: KubernetesSpec, code_version:
         "preset": options and options.model_dump(mode="json", exclude={"weights"}),
         "adapters": _mounted(inference.adapters if inference else ()),
     }
+    if options and options.image and not spec.image_volumes:
+        plain["image volumes"] = False
     settings = hashlib.sha256(canonical_json(plain).encode()).hexdigest()[:12]
     return {
         "namespace": spec.namespace,

@@ -72,5 +72,11 @@ def _must_be_readable(root: Path, source: str) -> None:
         )
     if not root.is_dir():
         raise WeightsError("WeightsNotFound", f"{source} is a file: a file: source names the directory it is in")
+    if os.access(root, os.R_OK) and not any(root.iterdir()):
+        raise WeightsError(
+            "WeightsNotFound",
+            f"{source} is empty: put the model there; if it is the volume of an image, the cluster mounts no images: "
+            "set modelyard:kubernetes.imageVolumes: false",
+        )
     if not os.access(root, os.R_OK | os.X_OK):
         raise WeightsError("WeightsNotFound", f"{source} cannot be read by user id {os.getuid()}: change its mode")

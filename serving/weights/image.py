@@ -106,8 +106,8 @@ class _Pull:
         if lacking := [name for name in weights if name not in beside]:
             raise WeightsError(
                 "WeightsNotFound",
-                f"{self._image.source}: {checkpoint.INDEX} names {lacking[0]}, which is not in it: push it again with all "
-                "files",
+                f"{self._image.source}: {checkpoint.INDEX} names {lacking[0]}, which is not in it: push it again with "
+                "all files",
             )
         self._place({beside[name]: files[beside[name]] for name in weights}, tree)
 

@@ -57,7 +57,7 @@ class ImageTree:
                         self._links.add(path)
 
     def place(self, blob: Path, path: PurePosixPath) -> None:
-        """Have a file that was fetched at its place; it stays where it was fetched to as well, if the disk can do so."""
+        """Have a file that was fetched at its place; it stays where it came to as well, if the disk has hard links."""
         self._forget(path)
         target = self._made(path)
         try:

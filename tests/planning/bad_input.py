@@ -264,7 +264,7 @@ CASES = [
         "weights without a kind",
         chat(preset="name: smollm2-135m-instruct, presetOptions: {weights: me/my-model}"),
         f"{PRESET}.presetOptions.weights",
-        ("begins with hf:, file: or pypi:", "write hf:me/my-model"),
+        ("begins with hf:, file:, oci: or pypi:", "write hf:me/my-model"),
     ),
     Case(
         "weights in a relative directory",

@@ -115,6 +115,7 @@ VALUES: dict[type[BaseModel], Json] = {
         "createNamespace": False,
         "image": "registry.example.com/serving:1",
         "imagePullSecrets": ["pull"],
+        "imageVolumes": False,
         "networkPolicy": False,
         "priorityClass": "models",
         "environment": {"HF_ENDPOINT": "https://mirror.example.com"},

@@ -84,6 +84,25 @@ def tuning(config: dict[str, object]) -> TuningSpec:
             "hf:microsoft/phi-4",
         ),
         (
+            aks(preset=f"{PHI}, presetOptions: {{imagePullSecrets: [pull]}}").replace(
+                "target: aks", "target: kubernetes"
+            ),
+            "chat: presetOptions.imagePullSecrets is ignored: neither presetOptions.image nor weights from oci: are "
+            "pulled",
+        ),
+        (
+            aks() + "kubernetes: {imageVolumes: false}",
+            "modelyard:kubernetes.imageVolumes is ignored: no workspace has a presetOptions.image",
+        ),
+        (
+            chat(
+                preset="name: smollm2-135m-instruct, presetOptions: {weights: 'oci:r.example.com/m:1', "
+                "imagePullSecrets: [pull]}"
+            ),
+            "chat: presetOptions.imagePullSecrets is ignored on target local: the login is that of docker's "
+            "config.json",
+        ),
+        (
             aks("readyTimeoutSeconds: 600"),
             "chat: readyTimeoutSeconds is ignored on target aks: nothing is provisioned there yet",
         ),
@@ -200,6 +219,7 @@ def test_what_is_not_named_is_counted(section: str, key: str, value: object) -> 
     [
         ("hf:Qwen/Qwen3-32B", True),
         ("file:/models/mine", True),
+        ("oci:registry.example.com/models/mine:1", True),
         ("hf:microsoft/phi-4", False),
         ("hf:Microsoft/Phi-4@main", False),
     ],

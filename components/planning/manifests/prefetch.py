@@ -26,11 +26,11 @@ _RESOURCES = {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2
 
 
 def prefetch(workspace: PlacedWorkspace, scope: Scope) -> list[Manifest]:
-    """Nothing where each pod keeps its own, where the weights lie on the volume already, or come in an image."""
+    """Nothing where each pod keeps its own, where the weights lie on the volume already, or are mounted."""
     inference, facts = workspace.spec.inference, workspace.facts
     if inference is None or inference.preset is None or facts is None or not is_shared(scope):
         return []
-    source = weights_of(inference.preset, facts.weights_source)
+    source = weights_of(inference.preset, facts.weights_source, scope)
     if source.startswith("file:"):
         return []
     volumes = volumes_of(workspace, scope)

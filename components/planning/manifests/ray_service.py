@@ -125,7 +125,7 @@ def _template(
         "metadata": {
             "labels": {**labels(scope, workspace.name), PART_LABEL: part},
             # Karpenter leaves a node with such a pod alone: a replica takes minutes to start elsewhere.
-            "annotations": {"karpenter.sh/do-not-disrupt": "true"},
+            "annotations": {"karpenter.sh/do-not-disrupt": "true", **volumes.annotations},
         },
         "spec": {
             **pod_security(scope, workspace.name, volumes.pull_secrets),

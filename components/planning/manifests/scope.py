@@ -21,6 +21,8 @@ NODES_LABEL = f"{LABEL}/nodes"
 """On nodes that are made for one workspace; its value is nodes_name()."""
 DIGEST_ANNOTATION = f"{LABEL}/pods"
 """On a RayService, and by KubeRay on the RayClusters that it makes of it: a digest of the pods that are wanted."""
+IMAGE_ANNOTATION = f"{LABEL}/weights-image"
+"""On pods that mount an image with their weights: a cluster without image volumes makes them without it, in silence."""
 
 MAX_NAME = 63
 

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from components.planning.adapter_rules import adapter_source
 from components.planning.cluster_engine import engine_args
+from components.planning.cluster_weights import fetched_source, mounts_image
 from components.planning.config import AdapterDataSource, PresetSpec
 from components.planning.manifests.scope import Scope
 from components.planning.manifests.volumes import Volumes
@@ -47,7 +48,7 @@ def application_of(workspace: PlacedWorkspace, scope: Scope, *, surge: bool) -> 
     args = ServeArgs(
         workspace=workspace.name,
         preset=inference.preset.name,
-        weights=weights_of(inference.preset, facts.weights_source),
+        weights=weights_of(inference.preset, facts.weights_source, scope),
         tool_parser=facts.parsers.tool or None,
         reasoning_parser=facts.parsers.reasoning or None,
         engine=engine_args(workspace),
@@ -66,11 +67,11 @@ def application_of(workspace: PlacedWorkspace, scope: Scope, *, surge: bool) -> 
     )
 
 
-def weights_of(preset: PresetSpec, own: str) -> str:
-    """The weights source of the pods: an image's files are mounted, and read where they lie."""
-    if preset.preset_options.image:
+def weights_of(preset: PresetSpec, own: str, scope: Scope) -> str:
+    """The weights source of the pods: a mounted image's files are read where they lie."""
+    if mounts_image(preset.preset_options, scope.spec):
         return f"file:{Volumes.IMAGE}"
-    return preset.preset_options.weights or own
+    return fetched_source(preset.preset_options, own, scope.spec)
 
 
 def _adapter_place(source: AdapterDataSource) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from components.planning.cluster_weights import mounts_image, registry_logins
 from components.planning.config import AdapterSpec
-from components.planning.manifests.scope import Manifest, Scope, metadata
+from components.planning.manifests.scope import IMAGE_ANNOTATION, Manifest, Scope, metadata
 from components.planning.placed import PlacedWorkspace
 
 CLAIM = "modelyard-weights"
@@ -29,7 +30,8 @@ class Volumes:
     mounts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     environment: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     pull_secrets: list[str] = field(default_factory=list[str])
-    """For the image that carries the weights."""
+    """Of the kubelet, for the image that carries the weights."""
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def volumes_of(workspace: PlacedWorkspace, scope: Scope) -> Volumes:
@@ -42,13 +44,14 @@ def volumes_of(workspace: PlacedWorkspace, scope: Scope) -> Volumes:
     if options and options.model_access_secret:
         key = {"name": options.model_access_secret, "key": "HF_TOKEN"}
         found.environment.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": key}})
-    if options and options.image:
+    if options and mounts_image(options, scope.spec):
         found.volumes.append({"name": "weights", "image": {"reference": options.image, "pullPolicy": "IfNotPresent"}})
         found.mounts.append({"name": "weights", "mountPath": Volumes.IMAGE, "readOnly": True})
         found.pull_secrets.extend(options.image_pull_secrets)
+        found.annotations[IMAGE_ANNOTATION] = str(options.image)
     adapters = sorted(inference.adapters, key=lambda each: each.source.name or "") if inference else []
     _adapters(adapters, found)
-    _login(adapters, found)
+    _login(registry_logins(workspace, scope.spec), found)
     return found
 
 
@@ -98,9 +101,8 @@ def _adapters(adapters: Sequence[AdapterSpec], found: Volumes) -> None:
             found.mounts.append({"name": name, "mountPath": adapter_directory(adapter), "readOnly": True})
 
 
-def _login(adapters: Sequence[AdapterSpec], found: Volumes) -> None:
-    """The registry login that the adapters name; a Secret of type kubernetes.io/dockerconfigjson has that key."""
-    names = sorted({name for adapter in adapters for name in adapter.source.image_pull_secrets})
+def _login(names: Sequence[str], found: Volumes) -> None:
+    """The login to registries; a Secret of type kubernetes.io/dockerconfigjson has that key."""
     if not names:
         return
     item = {"key": ".dockerconfigjson", "path": "config.json"}

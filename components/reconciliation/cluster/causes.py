@@ -16,7 +16,7 @@ from components.reconciliation.cluster.cause import Cause, cut, worst
 from components.reconciliation.cluster.containers import container_cause, containers_of
 from components.reconciliation.cluster.partial_json import condition, is_leaving, mappings, name_of, text
 from components.reconciliation.cluster.scheduling import unscheduled
-from components.reconciliation.cluster.volumes import mount_failure
+from components.reconciliation.cluster.volumes import dropped_image, mount_failure
 
 __all__ = ["Cause", "cause_of"]
 
@@ -54,6 +54,7 @@ def _pod_causes(
         _ended(pod),
         _no_sandbox(pod, events),
         mount_failure(pod, events),
+        dropped_image(pod),
         _node_pressure(pod, nodes),
         unscheduled(pod, nodes, events),
     ):

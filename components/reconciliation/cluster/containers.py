@@ -14,6 +14,7 @@ from components.reconciliation.cluster import event
 from components.reconciliation.cluster.api import Json
 from components.reconciliation.cluster.cause import Cause, cut
 from components.reconciliation.cluster.partial_json import mapping, mappings, name_of, number, text
+from components.reconciliation.cluster.volumes import WITHOUT_VOLUMES
 
 OOM_IS_FINAL = 2
 """Restarts after which the same memory will not be enough the next time either."""
@@ -40,11 +41,14 @@ _EXITS = {
     139: "SIGSEGV: a crash in native code",
     143: "SIGTERM: it was asked to end",
 }
+_UNMOUNTED_IMAGE = re.compile(r'failed to mkdir ""')
+"""Words of containerd before 2.1, to which the kubelet gives an image volume as a mount without a source."""
 _IMAGE_KEYS = "modelyard:kubernetes.image and imagePullSecrets"
+_VOLUME_KEYS = "presetOptions.image and presetOptions.imagePullSecrets"
 _PULL_WAYS_OUT = (
-    (r"unauthorized|authentication|denied|forbidden|\b40[13]\b", f"check the pull secrets: {_IMAGE_KEYS}"),
+    (r"unauthorized|authentication|denied|forbidden|\b40[13]\b", "check the pull secrets: {keys}"),
     (r"no match for platform|exec format", "build the image for the nodes' platform: modelyard:kubernetes.image"),
-    (r"not found|manifest unknown|does not exist", f"check the name and the tag: {_IMAGE_KEYS}"),
+    (r"not found|manifest unknown|does not exist", "check the name and the tag: {keys}"),
     (r"no space left", "the node's disk is full: take a size with a larger disk in resource.instanceType"),
     (r"x509|certificate", "have the nodes trust the registry's certificate, or use another registry"),
 )
@@ -148,14 +152,18 @@ def _out_of_memory(container: Container) -> Cause:
 
 
 def _image_pull(container: Container, waits_for: str, events: Sequence[Json]) -> Cause:
-    image = text(container.spec, "image") or text(container.status, "image")
+    own = text(container.spec, "image") or text(container.status, "image")
+    waiting = text(container.status, "state", "waiting", "message")
+    mounted = [text(volume, "image", "reference") for volume in mappings(container.pod, "spec", "volumes")]
+    image = next((each for each in mounted if each and each in waiting and each != own), own)
+    keys = _IMAGE_KEYS if image == own else _VOLUME_KEYS
     said = _pull_words(container, image, events)
     passing = waits_for != "InvalidImageName" and _PASSING.search(said) is not None
     ways_out = (way_out for pattern, way_out in _PULL_WAYS_OUT if re.search(pattern, said, re.IGNORECASE))
     if passing:
         way_out = "the kubelet tries again; check that the nodes reach the registry"
     else:
-        way_out = next(ways_out, f"check the name and the pull secrets: {_IMAGE_KEYS}")
+        way_out = next(ways_out, "check the name and the pull secrets: {keys}").format(keys=keys)
     return Cause(
         reason="ImagePullError",
         message=f"{container.title}: image {image or '(none)'} cannot be pulled: {cut(said) or waits_for}; {way_out}",
@@ -186,6 +194,8 @@ def _start_error(container: Container, failure: str) -> Cause:
         way_out = f"make {kind} {named[2]}" + (f" in namespace {place}" if place else "") + ", or correct its name"
     elif "runAsNonRoot" in said or "non-root" in said:
         way_out = "use an image whose user is not root: modelyard:kubernetes.image"
+    elif _UNMOUNTED_IMAGE.search(said):
+        way_out = f"the node's container runtime mounts no images: {WITHOUT_VOLUMES}, or renew it"
     elif "executable file not found" in said or "no such file" in said:
         way_out = "use an image that has the program: modelyard:kubernetes.image"
     elif "nvidia" in said:

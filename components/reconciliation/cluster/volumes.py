@@ -1,14 +1,18 @@
-"""Volumes that a pod's node cannot mount: only the kubelet's and the attach controller's events say so."""
+"""Volumes that a pod's node cannot mount, of which only the kubelet's and the attach controller's events say so, and
+images that a cluster does not mount."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from components.planning.manifests.scope import IMAGE_ANNOTATION
 from components.reconciliation.cluster import event
 from components.reconciliation.cluster.api import Json
 from components.reconciliation.cluster.cause import Cause, cut
 from components.reconciliation.cluster.partial_json import mappings, name_of, text
+
+WITHOUT_VOLUMES = "set modelyard:kubernetes.imageVolumes: false, so that pods fetch it from its registry"
 
 _REASONS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _PASSING = re.compile(r"failed to sync (configmap|secret) cache|not registered")
@@ -28,6 +32,26 @@ def mount_failure(pod: Json, events: Sequence[Json]) -> Cause | None:
     exact = [one for one in failures if "timed out waiting" not in event.words(one)]
     told = exact or failures
     return _cause(pod, event.words(told[0])) if told else None
+
+
+def dropped_image(pod: Json) -> Cause | None:
+    """A pod without the image volume that it was asked for.
+
+    An API server whose feature ImageVolume is off leaves out the volume and its mounts (dropImageVolumes in
+    pkg/api/pod/util.go), one that does not know the field makes an emptyDir of it (SetDefaults_Volume in
+    pkg/apis/core/v1/defaults.go), and neither says so.
+    """
+    image = text(pod, "metadata", "annotations", IMAGE_ANNOTATION)
+    if not image or any(text(volume, "image", "reference") == image for volume in mappings(pod, "spec", "volumes")):
+        return None
+    name = name_of(pod)
+    return Cause(
+        reason="VolumeMountFailed",
+        message=f"the cluster made pod {name or '(unnamed)'} without the image {cut(image)} that carries its weights, "
+        f"since it has no image volumes; {WITHOUT_VOLUMES}, or turn on Kubernetes' feature ImageVolume",
+        pod=name,
+        final=True,
+    )
 
 
 def _cause(pod: Json, words: str) -> Cause:

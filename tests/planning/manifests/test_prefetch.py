@@ -45,6 +45,18 @@ def test_the_source_is_the_one_that_replicas_read() -> None:
     assert f'"weights":"{source}"' in found.one("RayService")["spec"]["serveConfigV2"]
 
 
+@pytest.mark.parametrize(
+    ("options", "kubernetes"),
+    [("weights: 'oci:r.example.com/w:1'", SHARED), ("image: 'r.example.com/w:1'", f"{SHARED}, imageVolumes: false")],
+)
+def test_a_registry_s_model_is_fetched_as_any_other(options: str, kubernetes: str) -> None:
+    preset = f"name: phi-4, presetOptions: {{{options}, imagePullSecrets: [pull]}}"
+    pod = job_of(serving(preset=preset), kubernetes=kubernetes)["spec"]["template"]
+    assert container_of(pod)["command"][3] == "oci:r.example.com/w:1"
+    assert environment_of(pod)["DOCKER_CONFIG"] == "/var/run/registry"
+    assert mounts_of(pod)["/var/run/registry"]["secret"]["secretName"] == "pull"
+
+
 def test_it_waits_for_no_gpu() -> None:
     pod = job_of()["spec"]["template"]
     assert "nvidia" not in str(container_of(pod)["resources"])

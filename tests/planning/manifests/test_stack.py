@@ -134,6 +134,26 @@ def test_an_api_key_stands_in_nothing_that_is_applied_or_kept(key: str) -> None:
             id="two logins",
         ),
         pytest.param(
+            stack(
+                serving(
+                    preset="name: phi-4, presetOptions: {weights: 'oci:r.example.com/w:1', imagePullSecrets: [one]}",
+                    inference=f"adapters: [{LOGGED_IN % ('b', 'two')}]",
+                )
+            ),
+            ["its weights and adapters name several imagePullSecrets (one, two)"],
+            id="a login of the weights and one of an adapter",
+        ),
+        pytest.param(
+            stack(
+                serving(
+                    preset="name: phi-4, presetOptions: {image: 'r.example.com/w:1', imagePullSecrets: [one]}",
+                    inference=f"adapters: [{LOGGED_IN % ('b', 'two')}]",
+                )
+            ),
+            [],
+            id="what the kubelet mounts, it logs in for itself",
+        ),
+        pytest.param(
             stack(template("spec: {}")),
             ["chat: its template has no containers; write inference.template.spec.containers"],
             id="a template without containers",

@@ -99,6 +99,36 @@ def test_an_image_that_carries_the_weights_is_mounted_and_read_where_it_lies() -
     assert pod["spec"]["imagePullSecrets"] == [{"name": "stack"}, {"name": "models"}]
     assert '"weights":"file:/weights"' in service["spec"]["serveConfigV2"]
 
+    assert pod["metadata"]["annotations"]["modelyard.dev/weights-image"] == "registry.example.com/phi:1"
+    assert "DOCKER_CONFIG" not in environment_of(pod), "the kubelet logs in, and nobody else"
+
+
+LOGIN = {
+    "secret": {"secretName": "models", "items": [{"key": ".dockerconfigjson", "path": "config.json"}]},
+    "readOnly": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "kubernetes"),
+    [
+        pytest.param("weights: 'oci:registry.example.com/phi:1'", "", id="weights from a registry"),
+        pytest.param(
+            "image: 'registry.example.com/phi:1'", "imageVolumes: false", id="an image that cannot be mounted"
+        ),
+    ],
+)
+def test_weights_of_a_registry_are_fetched_with_the_login_that_is_named(options: str, kubernetes: str) -> None:
+    preset = f"name: phi-4, presetOptions: {{{options}, imagePullSecrets: [models]}}"
+    service = planned(stack(serving(preset=preset), kubernetes=kubernetes)).one("RayService")
+    for pod in (head_of(service), worker_of(service)):
+        assert mounts_of(pod)["/var/run/registry"] == LOGIN
+        assert environment_of(pod)["DOCKER_CONFIG"] == "/var/run/registry"
+        assert "/weights" not in mounts_of(pod)
+        assert "modelyard.dev/weights-image" not in pod["metadata"]["annotations"]
+        assert "imagePullSecrets" not in pod["spec"], "the kubelet pulls nothing with it"
+    assert '"weights":"oci:registry.example.com/phi:1"' in service["spec"]["serveConfigV2"]
+
 
 def test_an_adapter_of_a_volume_is_mounted_where_the_engine_looks_for_it() -> None:
     text = stack(adapters("name: polite, volumeSource: {persistentVolumeClaim: {claimName: data}}"))

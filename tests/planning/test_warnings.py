@@ -84,9 +84,7 @@ def tuning(config: dict[str, object]) -> TuningSpec:
             "hf:microsoft/phi-4",
         ),
         (
-            aks(preset=f"{PHI}, presetOptions: {{imagePullSecrets: [pull]}}").replace(
-                "target: aks", "target: kubernetes"
-            ),
+            existing(preset=f"{PHI}, presetOptions: {{imagePullSecrets: [pull]}}"),
             "chat: presetOptions.imagePullSecrets is ignored: neither presetOptions.image nor weights from oci: are "
             "pulled",
         ),

@@ -37,9 +37,9 @@ def mount_failure(pod: Json, events: Sequence[Json]) -> Cause | None:
 def dropped_image(pod: Json) -> Cause | None:
     """A pod without the image volume that it was asked for.
 
-    An API server whose feature ImageVolume is off leaves out the volume and its mounts (dropImageVolumes in
-    pkg/api/pod/util.go), one that does not know the field makes an emptyDir of it (SetDefaults_Volume in
-    pkg/apis/core/v1/defaults.go), and neither says so.
+    An API server whose feature ImageVolume is off, as it is by default before Kubernetes 1.35, leaves out the volume
+    and its mounts (dropImageVolumes in pkg/api/pod/util.go); one that does not know the field makes an emptyDir of it
+    (SetDefaults_Volume in pkg/apis/core/v1/defaults.go). Neither says so.
     """
     image = text(pod, "metadata", "annotations", IMAGE_ANNOTATION)
     if not image or any(text(volume, "image", "reference") == image for volume in mappings(pod, "spec", "volumes")):
@@ -48,7 +48,8 @@ def dropped_image(pod: Json) -> Cause | None:
     return Cause(
         reason="VolumeMountFailed",
         message=f"the cluster made pod {name or '(unnamed)'} without the image {cut(image)} that carries its weights, "
-        f"since it has no image volumes; {WITHOUT_VOLUMES}, or turn on Kubernetes' feature ImageVolume",
+        "since it has no image volumes, which Kubernetes turns on by itself from 1.35 on; turn on its feature "
+        f"ImageVolume, or {WITHOUT_VOLUMES}",
         pod=name,
         final=True,
     )

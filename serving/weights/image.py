@@ -23,7 +23,7 @@ from serving.weights.image_tree import ImageTree
 from serving.weights.latest import Latest
 from serving.weights.manifest import Manifest
 from serving.weights.model import Progress, Report, ResolvedWeights
-from serving.weights.unpacked import take_model
+from serving.weights.unpacked import several_models, take_model, topmost
 
 
 def resolve(source: WeightsSource, cache: Path, report: Report) -> ResolvedWeights:
@@ -94,7 +94,7 @@ class _Pull:
 
     def _place_model(self, files: dict[PurePosixPath, Layer], tree: ImageTree) -> None:
         """Of an artifact its small files first: they tell which weights are needed, and whether they are wanted."""
-        root = _model_folder(files)
+        root = _model_folder(files, self._image.source)
         beside = {path.relative_to(root).as_posix(): path for path in files if path.is_relative_to(root)}
         small = [name for name in beside if any(_matches(name, pattern) for pattern in checkpoint.SIDE_FILES)]
         self._place({beside[name]: files[beside[name]] for name in small}, tree)
@@ -145,12 +145,15 @@ def _path(layer: Layer, source: str) -> PurePosixPath:
     return path.relative_to(path.anchor)
 
 
-def _model_folder(files: dict[PurePosixPath, Layer]) -> PurePosixPath:
-    """The folder of an artifact's model: the topmost with weights, otherwise with a config."""
+def _model_folder(files: Iterable[PurePosixPath], source: str) -> PurePosixPath:
+    """The folder of an artifact's model: the topmost with weights, otherwise with a config. Raises WeightsError for
+    several."""
     for wanted in ((checkpoint.SINGLE, checkpoint.INDEX), ("*.gguf",), ("config.json",)):
-        folders = {path.parent for path in files if any(fnmatch(path.name, pattern) for pattern in wanted)}
+        folders = topmost({path.parent for path in files if any(fnmatch(path.name, pattern) for pattern in wanted)})
+        if len(folders) > 1:
+            raise several_models(source, [str(folder) for folder in folders])
         if folders:
-            return min(folders, key=lambda folder: (len(folder.parts), folder.as_posix()))
+            return folders[0]
     return PurePosixPath()
 
 

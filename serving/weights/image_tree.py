@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from fnmatch import fnmatch
@@ -58,8 +59,13 @@ class ImageTree:
 
     def place(self, blob: Path, path: PurePosixPath) -> None:
         """Have a file that was fetched at its place; it stays where it came to as well, if the disk has hard links."""
-        self._forget(path)
-        target = self._made(path)
+        try:
+            self._forget(path)
+            target = self._made(path)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise unsafe(self._source, f"has a file that cannot be written, {str(path)[:80]!r} ({error})") from error
         try:
             os.link(blob, target)
         except OSError:

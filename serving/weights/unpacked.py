@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from serving.weights import checkpoint, gguf
 from serving.weights.errors import WeightsError
 from serving.weights.model import Report
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 def take_model(
@@ -20,9 +23,8 @@ def take_model(
     WeightsNotFound (none, or several), what checkpoint.inspect and conversion raise.
     """
     ggufs = sorted(unpacked.rglob("*.gguf"))
-    checkpoints = _topmost(
-        {path.parent for name in (checkpoint.SINGLE, checkpoint.INDEX) for path in unpacked.rglob(name)}
-    )
+    names = (checkpoint.SINGLE, checkpoint.INDEX)
+    checkpoints = topmost({path.parent for name in names for path in unpacked.rglob(name)})
     if len(checkpoints) == 1 and not [file for file in ggufs if file.parent != checkpoints[0]]:
         found = checkpoint.inspect(checkpoints[0], source)
         for name in found.names:
@@ -32,14 +34,18 @@ def take_model(
     if len(ggufs) == 1 and not checkpoints:
         return gguf.convert(checkpoint.the_one(ggufs, source), making, source, report)
     if several := [str(path.relative_to(unpacked)) for path in (*ggufs, *checkpoints)]:
-        raise WeightsError(
-            "WeightsNotFound",
-            f"{source} carries {len(several)} models ({', '.join(several)}): it must carry exactly one *.gguf or one "
-            "checkpoint",
-        )
+        raise several_models(source, several)
     raise checkpoint.no_weights({*(path.name for path in unpacked.rglob("*")), *left_out}, source)
 
 
-def _topmost(folders: set[Path]) -> list[Path]:
+def several_models(source: str, places: Sequence[str]) -> WeightsError:
+    return WeightsError(
+        "WeightsNotFound",
+        f"{source} carries {len(places)} models ({', '.join(places)}): it must carry exactly one *.gguf or one "
+        "checkpoint",
+    )
+
+
+def topmost(folders: set[AnyPath]) -> list[AnyPath]:
     """Without those inside of another: a model's folder may have folders with its weights in another form."""
     return sorted(folder for folder in folders if folders.isdisjoint(folder.parents))

@@ -110,6 +110,12 @@ def test_existing_nodes_take_new_replicas_beside_the_old_ones_only_where_one_is_
     assert "beside the old ones" in change(stack(PHI, more=spare), stack(other, more=spare))
 
 
+def test_an_image_that_is_fetched_and_not_mounted_any_more_makes_new_pods() -> None:
+    image = "inference: {preset: {name: phi-4, presetOptions: {image: 'registry.example.com/phi:1'}}}"
+    mounted, fetched = stack(A100, image), stack(A100, image, more="\nkubernetes: {imageVolumes: false}")
+    assert change(mounted, fetched).startswith("new pod settings → new replicas beside the old ones")
+
+
 def test_workspaces_come_and_go_and_change_their_target() -> None:
     plan = stack(A100, PHI)
     assert change(plan_of("target: aks\nworkspaces: []"), plan) == "create"

@@ -270,9 +270,22 @@ def test_an_image_that_cannot_be_served_is_refused(
     assert not weights.half_made
 
 
-def test_two_models_in_one_image_are_named(weights: Weights, registry: RegistryServer, model: Path) -> None:
+def test_two_models_in_one_place_are_named(weights: Weights, registry: RegistryServer, model: Path) -> None:
     registry.add_image("a", "1", layer(files_of(model), folder="a/"), layer(files_of(model), folder="b/"))
     assert "carries 2 models (a, b)" in weights.run(f"oci:{registry.host}/a:1").last["message"]
+    both = {f"{folder}/{name}": data for folder in "ab" for name, data in files_of(model).items()}
+    add_artifact(registry, "b", "1", both)
+    assert "carries 2 models (a, b)" in weights.run(f"oci:{registry.host}/b:1").last["message"]
+
+
+def test_a_model_in_another_form_inside_of_its_folder_is_left_alone(
+    weights: Weights, registry: RegistryServer, model: Path
+) -> None:
+    both = {**files_of(model), **{f"original/{name}": data for name, data in files_of(model).items()}}
+    registry.add_image("a", "1", layer(both, folder="models/"))
+    assert is_the_model(weights.run(f"oci:{registry.host}/a:1"), model)
+    add_artifact(registry, "b", "1", both)
+    assert is_the_model(weights.run(f"oci:{registry.host}/b:1"), model)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +293,7 @@ def test_two_models_in_one_image_are_named(weights: Weights, registry: RegistryS
     [
         (PICKLE, "PickleRefused", "pytorch_model.bin"),
         ({"../model.safetensors": b""}, "UnsafeArchive", "leads out of it"),
+        ({"config.json": b"{}", "model.safetensors": b"", f"{'x' * 300}.json": b""}, "UnsafeArchive", "xxx"),
         ({"config.json": b"{}"}, "WeightsNotFound", "has no weights"),
         (
             {"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "gone.safetensors"}}'},
@@ -287,7 +301,7 @@ def test_two_models_in_one_image_are_named(weights: Weights, registry: RegistryS
             "gone.safetensors",
         ),
     ],
-    ids=["pickle", "escapes", "no weights", "a shard is missing"],
+    ids=["pickle", "escapes", "a name too long", "no weights", "a shard is missing"],
 )
 def test_an_artifact_that_cannot_be_served_is_refused(
     weights: Weights, registry: RegistryServer, refused: Refused, content: Mapping[str, bytes], reason: str, says: str

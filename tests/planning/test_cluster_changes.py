@@ -112,7 +112,8 @@ def test_existing_nodes_take_new_replicas_beside_the_old_ones_only_where_one_is_
 
 def test_an_image_that_is_fetched_and_not_mounted_any_more_makes_new_pods() -> None:
     image = "inference: {preset: {name: phi-4, presetOptions: {image: 'registry.example.com/phi:1'}}}"
-    mounted, fetched = stack(A100, image), stack(A100, image, more="\nkubernetes: {imageVolumes: false}")
+    karpenter = f"target: kubernetes\nkubernetes: {{nodes: karpenter%s}}\nworkspaces: [{{name: chat, {A100}, {image}}}]"
+    mounted, fetched = plan_of(karpenter % ""), plan_of(karpenter % ", imageVolumes: false")
     assert change(mounted, fetched).startswith("new pod settings → new replicas beside the old ones")
 
 

@@ -19,7 +19,7 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
         "presetOptions.imagePullSecrets": bool(options.image_pull_secrets),
     }
     warnings = [
-        *_of_nodes(workspace),
+        *of_nodes(workspace),
         *ignored_here(image_fields, "no container runs here"),
         *ignored_here(
             {"presetOptions.modelAccessSecret": options.model_access_secret is not None},
@@ -54,7 +54,8 @@ def _of_quantization(sized: Sized, machine: Machine) -> list[str]:
     ]
 
 
-def _of_nodes(workspace: WorkspaceSpec) -> list[str]:
+def of_nodes(workspace: WorkspaceSpec) -> list[str]:
+    """Sentences about what only nodes of a cluster have a use for."""
     resource = workspace.resource
     node_fields = {
         "resource.instanceType": resource.instance_type is not None,

@@ -20,6 +20,7 @@ from components.planning.kaito.read import ManifestFile, Manifests, read_manifes
 from components.planning.local_rules import not_on_this_machine
 from components.planning.place import Place, shown
 from components.planning.rules import REPORTED_HERE, between_fields, either_or, place_of, same_names
+from components.planning.tuned_adapters import tuned_problems
 from presets.catalog import Models
 from presets.nearest import nearest
 from presets.price import PriceFileError, Prices, list_prices
@@ -125,6 +126,7 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     api_keys = read_api_keys(raw.api_keys, names, problems, secret="apiKeys" in raw.secrets)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
     known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
+    problems += tuned_problems([workspace for _, workspace in known], [place for place, _ in known])
     if raw.target is not None and raw.target not in get_args(Target):
         known = []  # what they need depends on where they are
     spec = Spec(

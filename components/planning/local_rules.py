@@ -43,8 +43,13 @@ def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) 
 
 
 def _tuning(tuning: TuningSpec, place: Place) -> list[Problem]:
-    problems = _volume(tuning.input.volume_source, place.at("input", "volumeSource"))
-    return problems + _volume(tuning.output and tuning.output.volume_source, place.at("output", "volumeSource"))
+    volumes = {"input": tuning.input.volume_source, "output": tuning.output and tuning.output.volume_source}
+    otherwise = {"input": "dataset: file:/PATH with a file or directory", "output": "image: with a registry's image"}
+    return [
+        problem
+        for part, volume in volumes.items()
+        for problem in _volume(volume, place.at(part, "volumeSource"), otherwise[part])
+    ]
 
 
 def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
@@ -58,11 +63,15 @@ def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
             )
         )
     for index, adapter in enumerate(inference.adapters):
-        problems += _volume(adapter.source.volume_source, place.at("adapters", index, "source", "volumeSource"))
+        problems += _volume(
+            adapter.source.volume_source,
+            place.at("adapters", index, "source", "volumeSource"),
+            "uri: file:/DIRECTORY with the directory of the adapter",
+        )
     return problems
 
 
-def _volume(volume: Mapping[str, Any] | None, place: Place) -> list[Problem]:
+def _volume(volume: Mapping[str, Any] | None, place: Place, otherwise: str) -> list[Problem]:
     """Nothing is mounted here: of Kubernetes' volumes a directory of this machine is the one that can be had."""
     if not volume or host_directory(volume) is not None:
         return []
@@ -70,7 +79,7 @@ def _volume(volume: Mapping[str, Any] | None, place: Place) -> list[Problem]:
         place.problem(
             found=", ".join(sorted(volume)),
             allowed="hostPath with an absolute path: this machine mounts no volumes",
-            do="write volumeSource: {hostPath: {path: ...}} with a directory of this machine",
+            do=f"write {otherwise}, or volumeSource: {{hostPath: {{path: ...}}}}",
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.planning.config import TuningSpec
 from components.planning.errors import Problem
 from components.planning.ignored import ignored_here
 from components.planning.local_sizing import DEFAULT_DTYPE, Machine, place, room
@@ -81,11 +82,28 @@ def plan_tunings(spec: Spec, machine: Machine) -> tuple[tuple[TuningPlan, ...], 
                 ready_timeout_seconds=workspace.ready_timeout_seconds or TIMEOUT_SECONDS,
             )
         )
-        output = tuning.output
-        logins = {"tuning.output.imagePushSecret": output is not None and output.image_push_secret is not None}
-        sentences = [*of_nodes(workspace), *ignored_here(logins, "the login is that of docker's config.json")]
+        sentences = [*of_nodes(workspace), *_ignored(tuning)]
         warnings += [f"{workspace.name}: {sentence}" for sentence in sentences]
     return tuple(sorted(plans, key=lambda plan: plan.name)), problems, warnings
+
+
+def _ignored(tuning: TuningSpec) -> list[str]:
+    options, source, output = tuning.preset.preset_options, tuning.input, tuning.output
+    logins = {
+        "tuning.input.imagePullSecrets": bool(source.image_pull_secrets),
+        "tuning.output.imagePushSecret": output is not None and output.image_push_secret is not None,
+    }
+    images = {
+        "tuning.preset.presetOptions.image": options.image is not None,
+        "tuning.preset.presetOptions.imagePullSecrets": bool(options.image_pull_secrets),
+    }
+    tokens = {"tuning.preset.presetOptions.modelAccessSecret": options.model_access_secret is not None}
+    return [
+        *ignored_here(logins, "the login is that of docker's config.json"),
+        *ignored_here(images, "no container runs here"),
+        *ignored_here(tokens, "the token is HF_TOKEN of the environment"),
+        *ignored_here({"tuning.input.name": source.name is not None}, "data need no name"),
+    ]
 
 
 def too_many_together(

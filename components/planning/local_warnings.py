@@ -80,6 +80,8 @@ def of_nodes(workspace: WorkspaceSpec) -> list[str]:
 def local_stack_warnings(spec: Spec) -> list[str]:
     """Sentences about keys of the stack's config that only a cluster has a use for."""
     given = spec.given
+    serves = any(workspace.inference is not None for workspace in spec.workspaces)
+    unused = {"modelyard:apiKeys": "apiKeys" in given and bool(spec.workspaces) and not serves}
     keys = {
         "modelyard:kubernetes": "kubernetes" in given and "manifests" not in given,
         # Manifests are read by kubernetes.nodes, whatever the target.
@@ -89,5 +91,6 @@ def local_stack_warnings(spec: Spec) -> list[str]:
     }
     return [
         *ignored_here(keys, "this machine is the node, and nobody is paid for it by the hour"),
+        *ignored_here(unused, "no workspace serves a model"),
         *key_warnings(spec.api_keys),
     ]

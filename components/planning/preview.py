@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from components.planning.cluster_changes import cluster_changes, refused_changes
+from components.planning.cluster_changes import cluster_changes, refused_changes, refused_kinds
 from components.planning.errors import Problem
 from components.planning.local_changes import changes
 from components.planning.place import Place
@@ -72,4 +72,5 @@ def refusals(plan: Plan, before: Before) -> list[Problem]:
                 do="write modelyard:workspaces: [] to end them, or put the list back",
             )
         ]
-    return refused_changes(plan.placed, before.records)
+    kinds = [(each.name, "inference") for each in plan.workspaces] + [(each.name, "tuning") for each in plan.tunings]
+    return refused_changes(plan.placed, before.records) + refused_kinds(kinds, before.records)

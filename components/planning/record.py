@@ -103,6 +103,7 @@ def _tuning(tuning: TuningSpec) -> Record:
         "seed": tuning.seed,
         "maxSteps": tuning.max_steps,
         "packing": tuning.packing,
+        "resume": tuning.resume,
     }
 
 

@@ -126,7 +126,9 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     api_keys = read_api_keys(raw.api_keys, names, problems, secret="apiKeys" in raw.secrets)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
     known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
-    problems += tuned_problems([workspace for _, workspace in known], [place for place, _ in known])
+    unmade = tuned_problems([workspace for _, workspace in known], [place for place, _ in known])
+    known = [pair for pair in known if pair[1].name not in {problem.workspace for problem in unmade}]
+    problems += unmade
     if raw.target is not None and raw.target not in get_args(Target):
         known = []  # what they need depends on where they are
     spec = Spec(

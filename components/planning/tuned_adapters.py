@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from components.planning.config import AdapterDataSource, WorkspaceSpec
+from components.planning.config import AdapterDataSource, AdapterSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place, shown
+from components.planning.training_values import section
 from presets.nearest import nearest
+from presets.tuning_placement import KAITO_RANK
 
 _KIND = "tuning:"
 
@@ -66,8 +68,8 @@ def tuned_problems(workspaces: Sequence[WorkspaceSpec], places: Sequence[Place])
             here = place.at("inference", "adapters", index, "source", "tuning")
             if name not in tunings:
                 problems.append(_unknown(name, name in names, tuple(tunings), here))
-            elif inference.preset is not None and (problem := _other_model(workspace, tunings[name], here)):
-                problems.append(problem)
+            elif inference.preset is not None:
+                problems += _unfit(workspace, adapter, tunings[name], here)
     return problems
 
 
@@ -82,15 +84,26 @@ def _unknown(name: str, serves: bool, tunings: tuple[str, ...], here: Place) -> 
     )
 
 
-def _other_model(workspace: WorkspaceSpec, maker: WorkspaceSpec, here: Place) -> Problem | None:
+def _unfit(workspace: WorkspaceSpec, adapter: AdapterSpec, maker: WorkspaceSpec, here: Place) -> list[Problem]:
     assert workspace.inference is not None
     assert workspace.inference.preset is not None
     assert maker.tuning is not None
     served, tuned = workspace.inference.preset.name, maker.tuning.preset.name
-    if served == tuned:
-        return None
-    return here.problem(
-        found=f"{maker.name}, which tunes {tuned}",
-        allowed=f"an adapter for {served}: it fits no other model",
-        do=f"tune {served}, or serve {tuned}",
-    )
+    if served != tuned:
+        return [
+            here.problem(
+                found=f"{maker.name}, which tunes {tuned}",
+                allowed=f"an adapter for {served}: it fits no other model",
+                do=f"tune {served}, or serve {tuned}",
+            )
+        ]
+    rank = section(maker.tuning, "LoraConfig").get("r", KAITO_RANK)
+    if isinstance(rank, int) and rank > adapter.rank:
+        return [
+            here.problem(
+                found=f"{maker.name}, which makes an adapter of rank {rank}",
+                allowed=f"a rank of at most {adapter.rank}, for which the plan has room",
+                do=f"write rank: {rank} beside source",
+            )
+        ]
+    return []

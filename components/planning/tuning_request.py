@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from components.planning.config import TuningDataSource, TuningSpec, WorkspaceSpec
+from components.planning.errors import Problem
+from components.planning.place import Place, shown
 from components.planning.training_values import ALL_LINEAR, section
 from components.planning.tuning_config import DEFAULT_LORA
 from presets.catalog import Preset
@@ -101,6 +106,40 @@ def tuning_job(workspace: WorkspaceSpec, facts: Preset, setup: TuningSetup) -> T
         checkpoint_steps=save if isinstance(save, int) and save > 0 else CHECKPOINT_STEPS,
         assistant_only_loss=training.get("assistant_only_loss") is not False,
     )
+
+
+def job_problems(workspace: WorkspaceSpec, facts: Preset, place: Place) -> list[Problem]:
+    """Values of KAITO's sections that no job can have; `place` is where the workspace stands."""
+    whatever = TuningSetup(
+        dtype="bfloat16", max_length=1, batch_size=1, gradient_checkpointing=False, devices=1, planned_bytes=0
+    )
+    try:
+        tuning_job(workspace, facts, whatever)
+    except ValidationError as wrong:
+        return [_problem(wrong.title, error, place.at("tuning", "config")) for error in wrong.errors(include_url=False)]
+    return []
+
+
+def _problem(model: str, error: ErrorDetails, config: Place) -> Problem:
+    field = ".".join(str(step) for step in error["loc"])
+    section, names = _SECTION_OF.get(model, ("TrainingArguments", {}))
+    return config.at(section, names.get(field, field)).problem(
+        found=shown(error["input"]),
+        allowed=error["msg"][:1].lower() + error["msg"][1:],
+        do="correct it, or leave it out",
+    )
+
+
+_SECTION_OF: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "LoraSettings": ("LoraConfig", {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout"}),
+    "QuantizationSettings": (
+        "QuantizationConfig",
+        {"kind": "bnb_4bit_quant_type", "double": "bnb_4bit_use_double_quant"},
+    ),
+    "DataSettings": ("DatasetConfig", {"train_split": "train_test_split"}),
+    "TuningJob": ("TrainingArguments", {"epochs": "num_train_epochs"}),
+}
+"""Where a field of the job stands in the config, by the job's own models."""
 
 
 def _lora(lora: Mapping[str, Any], facts: Preset) -> LoraSettings:

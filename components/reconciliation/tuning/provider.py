@@ -1,8 +1,8 @@
 """What Pulumi calls: the tuning of a workspace as one dynamic resource, and the promotion of its adapter as another.
 
 Two, because an adapter that has missed the gate is made and published all the same: the first one succeeds and has the
-figures, the second one fails the update and keeps what was promoted before. Pulumi keeps a reference to these classes in
-the state (module and name, no data), so neither may be renamed or hold anything. No property is a secret.
+figures, the second one fails the update and keeps what was promoted before. Pulumi keeps a reference to these classes
+in the state (module and name, no data), so neither may be renamed or hold anything. No property is a secret.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.progress import say
 from components.reconciliation.ray_dashboard import RayUnreachable
 from components.reconciliation.service import NotReady
-from components.reconciliation.state import ConditionType, Finding, ready
+from components.reconciliation.state import ConditionType, Finding, not_ready, ready
 from components.reconciliation.tuning.inputs import fingerprint
 from components.reconciliation.tuning.ray_jobs import JobRejected, RayJobs
 from components.reconciliation.tuning.run import TuningRequest, run
@@ -108,11 +108,13 @@ def home_of(project: Path, stack: str, name: str) -> Path:
 def _promoted(props: Props) -> Props:
     if props.get("gatePassed") is False:
         missed = "; ".join(props.get("gateFailures") or ()) or "no figure was measured"
-        raise GateMissed(
-            f"workspace {props['name']}: GateMissed: {missed}. What was served before is served still; the adapter is "
-            f"in {props['adapterDirectory']}, and its report beside it. Correct the data or the settings, or lower "
-            "tuning.evaluation.gate"
+        finding = not_ready(
+            "GateMissed",
+            f"{missed}. What was served before is served still; the adapter is in "
+            f"{props['adapterDirectory']}, and its report beside it. Correct the data or the settings, or lower "
+            "tuning.evaluation.gate",
         )
+        raise GateMissed(str(NotReady(props["name"], finding)))
     return {**props, "source": f"file:{props['adapterDirectory']}"}
 
 

@@ -15,6 +15,7 @@ from components.reconciliation.tuning.ray_jobs import RayJob
 from presets.tuning_job import TuningProgress
 
 _POLL_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 15.0
 _LAST_LINES = 12
 _SIGKILL = -9
@@ -44,7 +45,7 @@ class TuningRequest:
     @property
     def prefix(self) -> str:
         """Of the ids of this workspace's jobs."""
-        return f"tuning-{self.workspace}-"
+        return f"tuning.{self.workspace}."
 
 
 def run(
@@ -55,8 +56,8 @@ def run(
     Raises NotReady with the job's own reason.
     """
     job = _started(client, request, say)
-    begun = said_at = time.monotonic()
-    said = ""
+    begun = time.monotonic()
+    said, said_at = "", begun - _HEARTBEAT_SECONDS
     while True:
         found = client.find(job)
         progress = last_progress(client.log(job))
@@ -67,13 +68,14 @@ def run(
         if found.has_ended:
             return _result(request.workspace, found, client.log(job))
         now = time.monotonic()
-        text = f"{request.workspace}: {sentence(progress)}"
+        finding = whereabouts(progress)
+        text = f"{request.workspace}: {finding.reason}: {finding.message}"
         if (text != said and (now - said_at > _POLL_SECONDS * 2 or not said)) or now - said_at > _HEARTBEAT_SECONDS:
             say(text if text != said else f"{text} ({now - begun:.0f} s)")
             said, said_at = text, now
         if now - begun > timeout_seconds:
             client.stop(job)
-            message = f"after {timeout_seconds:.0f} s: {sentence(progress)}; raise readyTimeoutSeconds, and it goes on"
+            message = f"after {timeout_seconds:.0f} s: {finding.message}; raise readyTimeoutSeconds, and it goes on"
             raise NotReady(request.workspace, not_ready("TuningTimedOut", message))
         time.sleep(_POLL_SECONDS)
 
@@ -81,20 +83,20 @@ def run(
 _AGAIN = "{}; pulumi up goes on from the last checkpoint"
 
 
-def sentence(progress: TuningProgress | None) -> str:
-    """Where a job is, for people.
+def whereabouts(progress: TuningProgress | None) -> Finding:
+    """TuningReady of a job that runs.
 
-    >>> sentence(TuningProgress(phase="training", message="step 5 of 20", step=5, steps=20, loss=1.25, eta_seconds=90))
-    'TuningRunning: step 5 of 20, loss 1.250, 2 min left'
+    >>> whereabouts(TuningProgress(phase="training", message="step 5 of 20", loss=1.25, eta_seconds=90)).message
+    'step 5 of 20, loss 1.250, 2 min left'
     """
     if progress is None:
-        return "TuningStarting: the job starts"
+        return not_ready("TuningStarting", "the job starts")
     parts = [progress.message]
     if progress.phase == "training":
         parts += [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
         parts += [f"{progress.tokens_per_second:.0f} tokens/s"] if progress.tokens_per_second else []
         parts += [f"{max(1, round(progress.eta_seconds / 60))} min left"] if progress.eta_seconds is not None else []
-    return f"TuningRunning: {', '.join(parts)}"
+    return not_ready("TuningRunning", ", ".join(parts))
 
 
 def last_progress(log: str) -> TuningProgress | None:
@@ -112,7 +114,7 @@ def last_progress(log: str) -> TuningProgress | None:
 def _started(client: JobsClient, request: TuningRequest, say: Callable[[str], None]) -> str:
     """The id of a job that runs this request."""
     ours = [job for job in client.list() if job.id.startswith(request.prefix)]
-    same = f"{request.prefix}{request.digest}-"
+    same = f"{request.prefix}{request.digest}."
     for job in ours:
         if job.has_ended:
             continue

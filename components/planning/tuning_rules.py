@@ -3,6 +3,8 @@ KAITO's manifests; they are KAITO's (api/v1beta1/workspace_validation.go)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from components.planning.config import DataDestination, DataSource, ResourceSpec, TuningDataSource, TuningSpec
 from components.planning.data_urls import url_problems
 from components.planning.errors import Problem
@@ -44,15 +46,16 @@ def tuning_resource_problems(resource: ResourceSpec, place: Place) -> list[Probl
     return problems
 
 
-def input_problems(source: DataSource, place: Place) -> list[Problem]:
-    """What is wrong with the training data's source."""
+def input_problems(source: DataSource, place: Place, allowed_hosts: Collection[str] = ()) -> list[Problem]:
+    """What is wrong with the training data's source. allowed_hosts: those that the source itself does not name."""
     fields: dict[str, object] = {"urls": source.urls, "image": source.image, "volumeSource": source.volume_source}
     dataset = source.dataset if isinstance(source, TuningDataSource) else None
     if isinstance(source, TuningDataSource):
         fields["dataset"] = dataset
+        allowed_hosts = source.allowed_hosts
     problems = one_of_problems(fields, place)
     for index, url in enumerate(source.urls or []):
-        problems += url_problems(url, place.at("urls", index))
+        problems += url_problems(url, place.at("urls", index), allowed_hosts)
     return problems + image_problems(source.image, place) + _dataset_problems(dataset, place.at("dataset"))
 
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from components.planning import cluster_config, config, evaluation_config
+from components.planning import cluster_config, config, evaluation_config, stand_ins_config
 from components.planning.errors import SpecError
 from components.planning.kaito.documents import ManifestFile
 from components.planning.manifests.scope import Delivery, Scope
@@ -59,6 +59,7 @@ KEY_MODELS: dict[str, type[BaseModel]] = {
     "prices": config.PricesSpec,
     "ray": config.RaySpec,
     "apiKeys[]": config.ApiKeySpec,
+    "standIns": stand_ins_config.StandInsSpec,
 }
 
 VALUES: dict[type[BaseModel], Json] = {
@@ -173,6 +174,14 @@ VALUES: dict[type[BaseModel], Json] = {
         "concurrentRequests": 5,
         "admin": True,
     },
+    stand_ins_config.StandInModel: {
+        "preset": "smollm2-135m-instruct",
+        "weights": "file:/models/smollm2",
+        "engine": "transformers",
+        "maxContext": 512,
+        "maxSequences": 2,
+    },
+    stand_ins_config.StandInsSpec: {"addresses": {"example.com": "localhost:5000"}},
     config.RaySpec: {"servePort": 8000, "dashboardPort": 8265, "numCpus": 2},
 }
 """The same for each field of each model but those that are models themselves."""
@@ -214,6 +223,7 @@ MEANWHILE: dict[str, Json] = {
     "kubernetes.expose.domain": {"kubernetes.expose": {"domain": "example.com", "ingress": {}}},
     "kubernetes.expose.gateway": {"kubernetes.expose": {"domain": "example.com", "gateway": {"name": "main"}}},
     "kubernetes.expose.ingress": {"kubernetes.expose": {"domain": "example.com", "ingress": {}}},
+    "standIns.model": {"standIns.model": {"preset": "qwen2.5-0.5b-instruct"}},
     "apiKeys[]": {"apiKeys": [{"name": "alice", "sha256": "a" * 64}]},
 }
 """What else the stack has while a field at or below a path is set, so that the field can have an effect."""

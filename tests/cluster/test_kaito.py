@@ -22,6 +22,6 @@ def test_the_quick_start_answers(idle_yard: ClusterYard) -> None:
     said = idle_yard.up().text
     assert f"{TINY} stands in for the models of {NAME}" in said
     shown = idle_yard.workspace(NAME)
-    assert shown["resource"]["instanceType"] == "Standard_NC6s_v3"
+    assert shown["spec"]["instance"] == "Standard_NC6s_v3"
     assert idle_yard.conditions(NAME)["WorkspaceReady"] == "True"
     assert "Paris" in idle_yard.ask(NAME, CAPITAL)

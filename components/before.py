@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from components.planning.config import RaySpec
 from components.planning.local_changes import ray_restart
 from components.planning.plan import Plan
 from components.planning.preview import Before
+from components.planning.tuning_changes import Tuned
 
 
 def before_of(plan: Plan, deployed: Deployed) -> Before:
@@ -22,8 +24,19 @@ def before_of(plan: Plan, deployed: Deployed) -> Before:
         records=deployed.records,
         applications={name: json.loads(application["config"]) for name, application in applications.items()},
         drift={name: application.get("drift") or "" for name, application in applications.items()},
+        tuned={name: _tuned(found) for name, found in deployed.tunings.items()},
         restart=ray_restart(ray_settings(plan.ray), running) if running else "",
         serve_port=running.get("servePort"),
+    )
+
+
+def _tuned(found: dict[str, Any]) -> Tuned:
+    directory = found.get("adapterDirectory") or ""
+    return Tuned(
+        job=json.loads(found["job"]),
+        drift=found.get("drift") or "",
+        promoted=found.get("served") or "",
+        versions=str(PurePosixPath(directory).parent) if directory else "",
     )
 
 

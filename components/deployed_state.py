@@ -13,6 +13,8 @@ from components.planning.record import Record
 APPLICATION_TYPE = "pulumi-python:dynamic/modelyard:ServeApplication"
 WORKSPACE_TYPE = "modelyard:index:Workspace"
 RAY_TYPE = "pulumi-python:dynamic/modelyard:LocalRay"
+TUNING_TYPE = "pulumi-python:dynamic/modelyard:TuningRun"
+PROMOTION_TYPE = "pulumi-python:dynamic/modelyard:AdapterPromotion"
 CLUSTER_TYPE = "pulumi-python:dynamic/modelyard:ClusterWorkspace"
 
 
@@ -22,6 +24,8 @@ class Deployed:
 
     applications: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """By workspace name."""
+    tunings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Tunings of this machine, by workspace name; under `served` the source of the version that is promoted."""
     on_cluster: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """What is reconciled on a cluster, by workspace name."""
     ray: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -41,6 +45,7 @@ def from_resources(resources: Iterable[object]) -> Deployed:
     plans = [_map(found.get("plan")) for kind, found in known if kind == WORKSPACE_TYPE]
     return Deployed(
         applications={application["name"]: application for application in applications},
+        tunings=_tunings(known),
         on_cluster={
             found["name"]: dict(found) for kind, found in known if kind == CLUSTER_TYPE and _is_reconciled(found)
         },
@@ -49,16 +54,30 @@ def from_resources(resources: Iterable[object]) -> Deployed:
     )
 
 
+def _tunings(known: Iterable[tuple[Any, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Of tunings with a name and a job; what of them is served, beside."""
+    listed = list(known)
+    served = {str(found.get("name")): found.get("source") for kind, found in listed if kind == PROMOTION_TYPE}
+    return {
+        found["name"]: {**found, "served": served.get(found["name"]) or ""}
+        for kind, found in listed
+        if kind == TUNING_TYPE and _is_name(found.get("name")) and _is_map(found.get("job"))
+    }
+
+
+def _is_map(text: object) -> bool:
+    try:
+        return isinstance(text, str) and isinstance(json.loads(text), Mapping)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _app(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Of an application with a name and a config; empty otherwise."""
     config, drift = outputs.get("config"), outputs.get("drift")
-    if not (_is_name(outputs.get("name")) and isinstance(config, str)):
+    if not (_is_name(outputs.get("name")) and _is_map(config)):
         return {}
-    try:
-        is_map = isinstance(json.loads(config), Mapping)
-    except (ValueError, RecursionError):
-        return {}
-    return dict(outputs) | ({} if isinstance(drift, str) else {"drift": ""}) if is_map else {}
+    return dict(outputs) | ({} if isinstance(drift, str) else {"drift": ""})
 
 
 def _is_reconciled(outputs: Mapping[str, Any]) -> bool:

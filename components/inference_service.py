@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -9,8 +10,11 @@ import pulumi
 from components.gpu_node_pool import GpuNodePool
 from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config, canonical_json
+from components.planning.tuned_adapters import tunings_in
+from components.planning.tuning_changes import with_adapters
 from components.ray_cluster import RayCluster
 from components.reconciliation.resources import ServeApplication
+from components.tuning_job import TuningWorkspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +22,8 @@ class InferenceServiceArgs:
     plan: WorkspacePlan
     nodes: GpuNodePool
     ray: RayCluster
+    tunings: Mapping[str, TuningWorkspace]
+    """Of the stack, by name: they make some of the adapters."""
 
 
 class InferenceService(pulumi.ComponentResource):
@@ -34,7 +40,7 @@ class InferenceService(pulumi.ComponentResource):
         inputs = {
             "name": plan.name,
             "stack": pulumi.get_stack(),
-            "config": canonical_json(application_config(plan)),
+            "config": _config(plan, args.tunings),
             "replicas": plan.replicas,
             "weights": plan.weights,
             "where": args.nodes.where,
@@ -45,3 +51,16 @@ class InferenceService(pulumi.ComponentResource):
         self.application = ServeApplication(f"{name}-application", inputs, pulumi.ResourceOptions(parent=self))
         self.conditions = self.application.conditions
         self.register_outputs({"endpoint": self.endpoint, "conditions": self.conditions})
+
+
+def _config(plan: WorkspacePlan, tunings: Mapping[str, TuningWorkspace]) -> pulumi.Input[str]:
+    """The application, in which adapters that the stack makes are named by where they lie as soon as they are made."""
+    application = application_config(plan)
+    makers = tunings_in([adapter.source for adapter in plan.settings.adapters])
+    if not makers:
+        return canonical_json(application)
+    promoted = pulumi.Output.all(**{name: tunings[name].promoted for name in makers})
+    versions = pulumi.Output.all(**{name: tunings[name].versions for name in makers})
+    return pulumi.Output.all(promoted, versions).apply(
+        lambda known: canonical_json(with_adapters(application, known[0], known[1]))
+    )

@@ -16,6 +16,7 @@ from components.planning.preview import preview, refusals
 from components.planning.table import render_table
 from components.ray_cluster import RayCluster
 from components.stack_file import stack_file
+from components.tuning_job import TuningWorkspace
 from components.workspace import Workspace
 
 WORKSPACES = "workspaces"
@@ -37,10 +38,12 @@ def build(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:
         return build_on_cluster(plan)
     if plan.target != "local":
         return _planned(plan)
-    if not plan.workspaces:
+    if not plan.workspaces and not plan.tunings:
         return {}
     ray = RayCluster("ray", plan.ray)
-    return {workspace.name: Workspace(workspace, ray).status for workspace in plan.workspaces}
+    tunings = {tuning.name: TuningWorkspace(tuning, ray) for tuning in plan.tunings}
+    served = {workspace.name: Workspace(workspace, ray, tunings).status for workspace in plan.workspaces}
+    return served | {name: tuning.status for name, tuning in tunings.items()}
 
 
 def _planned(plan: Plan) -> dict[str, pulumi.Output[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from components.reconciliation.decide import findings_of, inference_finding, res
 from components.reconciliation.local_ray import LocalRay
 from components.reconciliation.provider import observe
 from components.reconciliation.state import ConditionType, Desired, Finding
-from components.status_table import reasons, table_of
+from components.status_table import of_tuning, reasons, recorded_findings, table_of
 
 
 def main() -> int:
@@ -34,8 +34,8 @@ def main() -> int:
     deployed = from_resources(json.loads(answer.stdout)["deployment"].get("resources") or [])
     if deployed.on_cluster:
         sys.stdout.write(cluster_status(deployed.on_cluster) + "\n")
-    elif deployed.applications:
-        _print(stack, deployed.applications)
+    elif deployed.applications or deployed.tunings:
+        _print(stack, deployed.applications, deployed.tunings)
     else:
         sys.stdout.write(
             f"No workspace is deployed in stack {stack}; add one to Pulumi.{stack}.yaml and run make up.\n"
@@ -43,16 +43,18 @@ def main() -> int:
     return 0
 
 
-def _print(stack: str, workspaces: Mapping[str, Any]) -> None:
+def _print(stack: str, workspaces: Mapping[str, Any], tunings: Mapping[str, Any]) -> None:
     findings = {name: live_findings(stack, name, deployed) for name, deployed in sorted(workspaces.items())}
-    lines = plain(table_of(workspaces, findings, datetime.now(UTC)))
+    recorded = {name: recorded_findings(deployed) for name, deployed in sorted(tunings.items())}
+    lines = plain(table_of({**workspaces, **tunings}, {**findings, **recorded}, datetime.now(UTC)))
     for name, found in findings.items():
         lines += reasons(name, workspaces[name], found)
-    if all(finding.status == "True" for found in findings.values() for finding in found.values()):
+    lines += [of_tuning(name, deployed) for name, deployed in sorted(tunings.items())]
+    if findings and all(finding.status == "True" for found in findings.values() for finding in found.values()):
         lines += [f"{name} answers at {workspaces[name]['endpoint']}" for name in findings]
         first = min(findings)
         lines += ["", "try it:", example(first, workspaces[first]["endpoint"], _needs_key(workspaces[first]))]
-    else:
+    elif findings:
         lines.append(logs(stack))
     sys.stdout.write("\n".join(lines) + "\n")
 

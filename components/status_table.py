@@ -21,7 +21,9 @@ def table_of(
         table.add_column(heading, no_wrap=True)
     for name, found in findings.items():
         deployed = workspaces[name]
-        statuses = (found[kind].status for kind in ("ResourceReady", "InferenceReady", "WorkspaceReady"))
+        # A tuning has no endpoint; what it has in its place stands in the lines below.
+        kinds: tuple[ConditionType, ...] = ("ResourceReady", "InferenceReady", "WorkspaceReady")
+        statuses = (found[kind].status if kind in found else "" for kind in kinds)
         table.add_row(name, deployed["where"], *statuses, age(deployed["createdAt"], now))
     return table
 
@@ -37,6 +39,23 @@ def reasons(name: str, deployed: Mapping[str, Any], found: Mapping[ConditionType
         since = "" if before is None or before["status"] == "True" else f" (since {before['lastTransitionTime']})"
         lines.append(f"{name}: {kind} is {finding.status}: {finding.reason}: {finding.message}{since}")
     return lines
+
+
+def recorded_findings(deployed: Mapping[str, Any]) -> dict[ConditionType, Finding]:
+    """The conditions as the last update or refresh left them: a job that has ended does not change any more."""
+    return {each["type"]: Finding(each["status"], each["reason"], each["message"]) for each in deployed["conditions"]}
+
+
+def of_tuning(name: str, deployed: Mapping[str, Any]) -> str:
+    """What a tuning has made, and what of it is served."""
+    version = str(deployed.get("adapterDirectory") or "").rpartition("/")[2]
+    served = str(deployed.get("served") or "").rpartition("/")[2]
+    line = f"{name} has made version {version} of its adapter"
+    if deployed.get("gatePassed") is False:
+        missed = "; ".join(deployed.get("gateFailures") or ())
+        instead = f"version {served} is served" if served else "none is served"
+        return f"{line}, which missed the gate ({missed}); {instead}"
+    return f"{line}, in {deployed.get('adapterDirectory')}"
 
 
 def age(created: str, now: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -11,6 +12,7 @@ from components.inference_service import InferenceService, InferenceServiceArgs
 from components.planning.local_plan import WorkspacePlan
 from components.planning.record import local_record
 from components.ray_cluster import RayCluster
+from components.tuning_job import TuningWorkspace
 
 
 class Workspace(pulumi.ComponentResource):
@@ -19,12 +21,20 @@ class Workspace(pulumi.ComponentResource):
     status: pulumi.Output[dict[str, Any]]
     """What the stack exports of it."""
 
-    def __init__(self, plan: WorkspacePlan, ray: RayCluster, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        plan: WorkspacePlan,
+        ray: RayCluster,
+        tunings: Mapping[str, TuningWorkspace],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """tunings: those of the stack, by name."""
         super().__init__("modelyard:index:Workspace", plan.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         machine = GpuNodePoolArgs(where=plan.where, nodes=1, gpus=round(plan.num_gpus * plan.replicas))
         nodes = GpuNodePool(f"{plan.name}-nodes", machine, child)
-        service = InferenceService(f"{plan.name}-service", InferenceServiceArgs(plan=plan, nodes=nodes, ray=ray), child)
+        args = InferenceServiceArgs(plan=plan, nodes=nodes, ray=ray, tunings=tunings)
+        service = InferenceService(f"{plan.name}-service", args, child)
         application = service.application
         self.status = pulumi.Output.from_input(
             {

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from components.planning.cluster_config import KubernetesSpec
 from components.planning.config import ApiKeySpec, PricesSpec, RaySpec, Target, WorkspaceSpec
 from components.planning.local_rules import context_limit
+from components.planning.stand_ins_config import StandInsSpec
 from presets.catalog import Preset, catalog
 from presets.memory import GIB, stored_bytes
 
@@ -61,6 +62,7 @@ def reference() -> Iterator[str]:
     yield from _model(KubernetesSpec, "modelyard:kubernetes")
     yield from _model(PricesSpec, "modelyard:prices")
     yield from _model(RaySpec, "modelyard:ray")
+    yield from _model(StandInsSpec, "modelyard:standIns")
     yield "## Presets"
     yield _presets()
 

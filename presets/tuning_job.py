@@ -21,6 +21,8 @@ JOB_VARIABLE = "MODELYARD_TUNING_JOB"
 PROGRESS_MARK = "modelyard-tuning: "
 """What a line of the log begins with that is a TuningProgress."""
 
+CHECKPOINT_STEPS = 50
+
 Phase = Literal["data", "weights", "training", "evaluation", "publishing", "done"]
 Metric = Literal["loss", "perplexity", "exact_match", "rouge_l"]
 
@@ -170,7 +172,7 @@ class TuningJob(TuningModel):
     """GPUs of the node; 1 also where there is none."""
     training: dict[str, Any] = {}
     """Further fields of trl's SFTConfig, by its names."""
-    checkpoint_steps: int = Field(default=50, ge=1)
+    checkpoint_steps: int = Field(default=CHECKPOINT_STEPS, ge=1)
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """A checkpoint is written after so many steps or minutes, whichever comes first."""
     resume: bool = True

@@ -15,6 +15,7 @@ from components.planning.errors import Problem
 from components.planning.image_reference import image_problems
 from components.planning.one_of import one_of_problems
 from components.planning.place import Place, shown
+from components.planning.tuned_adapters import tuned_source
 from presets.adapter_source import parse_adapter_source
 
 # DNS-1123 subdomain, as in k8s.io/apimachinery.
@@ -72,8 +73,18 @@ def _adapter_source_problems(source: AdapterDataSource, place: Place) -> list[Pr
                 do="push the adapter to a registry and name its image, or mount its folder as volumeSource",
             )
         ]
-    places = {"image": source.image, "volumeSource": source.volume_source, "uri": source.uri}
-    return one_of_problems(places, place) + image_problems(source.image, place) + _uri_problems(source.uri, place)
+    places = {
+        "image": source.image,
+        "volumeSource": source.volume_source,
+        "uri": source.uri,
+        "tuning": source.tuning,
+    }
+    problems = one_of_problems(places, place) + image_problems(source.image, place)
+    if source.version and not source.tuning:
+        do = "remove it, or name the workspace that makes the adapter as tuning:"
+        allowed = "nothing: only an adapter that a tuning of this stack makes has versions"
+        problems.append(place.at("version").problem(found=shown(source.version), allowed=allowed, do=do))
+    return problems + _uri_problems(source.uri, place)
 
 
 def _uri_problems(uri: str | None, place: Place) -> list[Problem]:
@@ -88,8 +99,11 @@ def _uri_problems(uri: str | None, place: Place) -> list[Problem]:
 
 
 def adapter_source(source: AdapterDataSource) -> str | None:
-    """The source of an adapter that has passed the rules, in the grammar of presets.adapter_source; None for a volume
-    that is no directory of the machine, which a cluster has to mount first."""
+    """The source of an adapter that has passed the rules, in the grammar of presets.adapter_source; who makes it, where
+    that is a tuning of the stack; None for a volume that is no directory of the machine, which a cluster has to mount
+    first."""
+    if tuned := tuned_source(source):
+        return tuned
     if source.uri:
         return str(parse_adapter_source(source.uri))
     if source.image:

@@ -65,6 +65,10 @@ RULES: dict[str, Effect] = {
     "tuning config": Effect.NEW_JOB,
     "input": Effect.NEW_JOB,
     "output": Effect.NEW_JOB,
+    "evaluation": Effect.NEW_JOB,
+    "seed": Effect.NEW_JOB,
+    "maxSteps": Effect.NEW_JOB,
+    "packing": Effect.NEW_JOB,
     "kind": Effect.REFUSED,
     # Follow from the settings above, which tell the reason.
     "nodes": Effect.NOTHING,
@@ -72,6 +76,8 @@ RULES: dict[str, Effect] = {
     "currency": Effect.NOTHING,
     # Counts when weights are fetched the next time.
     "modelAccessSecret": Effect.NOTHING,
+    # Counts when a tuning is ended before it is done.
+    "resume": Effect.NOTHING,
 }
 """KAITO refuses changes of preset, instanceType, labelSelector, partition and tuning's preset and method
 (api/v1beta1/workspace_validation.go); here they are replacements, which the plan announces. A workspace that serves

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
@@ -10,6 +10,7 @@ from components.planning.api_keys import alike
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
 from components.planning.errors import Problem
 from components.planning.money import per_hour
+from components.planning.place import Place
 from components.planning.placed import PlacedWorkspace
 from components.planning.record import Record, placed_record
 
@@ -40,14 +41,27 @@ def cluster_changes(
 def refused_changes(placed: tuple[PlacedWorkspace, ...], deployed: Mapping[str, Record]) -> list[Problem]:
     """Workspaces that would have to become something that they cannot."""
     return [
-        each.place.problem(
-            found=f"{each.kind}, and what is deployed under this name is {deployed[each.name].get('kind')}",
-            allowed="the same as before: a workspace that serves cannot become one that tunes, nor the reverse",
-            do=f"give the new one another name, for example {each.name}-2; or remove it, update, and add it again",
-        )
+        _refused(each.place, each.name, each.kind, deployed[each.name])
         for each in placed
         if each.name in deployed and deployed[each.name].get("kind", each.record_kind) != each.record_kind
     ]
+
+
+def refused_kinds(kinds: Iterable[tuple[str, str]], deployed: Mapping[str, Record]) -> list[Problem]:
+    """The same of workspaces on this machine: their names and kinds."""
+    return [
+        _refused(Place("modelyard:workspaces", name), name, kind, deployed[name])
+        for name, kind in kinds
+        if name in deployed and deployed[name].get("kind", kind) != kind
+    ]
+
+
+def _refused(place: Place, name: str, kind: str, before: Record) -> Problem:
+    return place.problem(
+        found=f"{kind}, and what is deployed under this name is {before.get('kind')}",
+        allowed="the same as before: a workspace that serves cannot become one that tunes, nor the reverse",
+        do=f"give the new one another name, for example {name}-2; or remove it, update, and add it again",
+    )
 
 
 def _change(workspace: PlacedWorkspace, before: Record | None, target: str, currency: str, *, beside: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from components.planning.config_model import ConfigModel
+from components.planning.evaluation_config import EvaluationSpec
 from components.planning.fields import (
     Hint,
     Method,
@@ -146,10 +147,15 @@ class DataSource(ConfigModel):
 
 
 class AdapterDataSource(DataSource):
-    """Where an adapter comes from: exactly one of image, volumeSource and uri."""
+    """Where an adapter comes from: exactly one of image, volumeSource, uri and tuning."""
 
     uri: str | None = None
     """Ours: oci:REGISTRY/REPOSITORY:TAG, hf:ORG/NAME[@REVISION] or file:/DIRECTORY."""
+    tuning: str | None = None
+    """Ours: name of a workspace of this stack that makes it. Its newest version that passed the gate is served."""
+    version: Annotated[str | None, Field(pattern="^[0-9a-f]{12,64}$")] = None
+    """Ours: with tuning, one version of its adapter instead, by the digest that the outputs name; takes an adapter
+    back."""
 
 
 class AdapterSpec(ConfigModel):
@@ -171,6 +177,19 @@ class InferenceSpec(ConfigModel):
     config: Annotated[InferenceConfig, NotAConfigMap] = InferenceConfig()
 
 
+class TuningDataSource(DataSource):
+    """Where training data comes from: exactly one of urls, image, volumeSource and dataset."""
+
+    dataset: str | None = None
+    """Ours: hf:ORG/NAME[@REVISION], or file:/PATH of a file or directory."""
+    sha256: dict[str, Sha256] = {}
+    """Ours: SHA-256 of files, by their URL; a file that differs is refused."""
+    max_gib: Annotated[float, Field(gt=0, le=10_000)] = 10
+    """Ours: largest file that is downloaded."""
+    allowed_hosts: list[str] = []
+    """Ours: hosts of URLs that may have a private or loopback address."""
+
+
 class DataDestination(ConfigModel):
     """Where an adapter goes: exactly one of image and volumeSource."""
 
@@ -179,7 +198,12 @@ class DataDestination(ConfigModel):
     image_push_secret: str | None = None
     """Secret with the registry's credentials; required with image."""
     volume_source: dict[str, Any] | None = None
-    """A Kubernetes volume."""
+    """A Kubernetes volume. On target local hostPath, a directory of this machine."""
+
+
+class TuningDestination(DataDestination):
+    overwrite: bool = False
+    """Ours: whether a tag that has other content is moved."""
 
 
 class TuningSpec(ConfigModel):
@@ -192,10 +216,20 @@ class TuningSpec(ConfigModel):
     config: dict[str, Any] = {}
     """Sections of KAITO's training_config.yaml: ModelConfig, QuantizationConfig, LoraConfig, TrainingArguments,
     DataCollator, DatasetConfig."""
-    input: DataSource
+    input: TuningDataSource
     """Training data."""
-    output: DataDestination
-    """Where the adapter goes."""
+    output: Annotated[TuningDestination | None, Hint("write image: and imagePushSecret:, or remove output")] = None
+    """Where the adapter goes. Left out, ours: the stack keeps it, for its own workspaces."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """Ours: how the adapter is judged before it is served."""
+    seed: Annotated[int | None, Field(ge=0, lt=2**32)] = None
+    """Ours: of everything random; default TrainingArguments.seed, or 42."""
+    max_steps: Annotated[int | None, Field(ge=1)] = None
+    """Ours: steps instead of epochs; default TrainingArguments.max_steps."""
+    packing: bool | None = None
+    """Ours: put several short examples into one row. Default TrainingArguments.packing, or false."""
+    resume: bool = True
+    """Ours: go on with the last checkpoint of a job that was ended."""
 
 
 class WorkspaceSpec(ConfigModel):

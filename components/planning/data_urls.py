@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import unicodedata
+from collections.abc import Collection
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from components.planning.errors import Problem
@@ -26,8 +27,9 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 """Addresses that end with an IPv4 address; RFC 6052, and RFC 4291, section 2.5.5.1."""
 
 
-def url_problems(url: str, place: Place) -> list[Problem]:
-    """What is wrong with a URL that data is fetched from, which stands at `place`."""
+def url_problems(url: str, place: Place, allowed_hosts: Collection[str] = ()) -> list[Problem]:
+    """What is wrong with a URL that data is fetched from, which stands at `place`. allowed_hosts: hosts that may be
+    inside, because the stack says so."""
     parts = _split(url)
     if parts is None or not parts.hostname:
         what = "something that is no URL" if parts is None or not parts.scheme else "a URL without a host"
@@ -38,12 +40,13 @@ def url_problems(url: str, place: Place) -> list[Problem]:
     if parts.scheme not in ("http", "https"):
         return [place.problem(found=found, allowed="http or https", do=_scheme_hint(parts))]
     host = _as_clients_read(parts.hostname)
-    if _is_inside(host):
+    if host not in allowed_hosts and _is_inside(host):
         return [
             place.problem(
                 found=found,
                 allowed="a host outside: no localhost, no metadata service, no private, loopback or link-local address",
-                do="put the data where the cluster reaches it by a public name, or mount it as volumeSource",
+                do="put the data where the cluster reaches it by a public name, mount it as volumeSource, or name the "
+                "host in tuning.input.allowedHosts",
             )
         ]
     return []

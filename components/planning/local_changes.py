@@ -9,6 +9,7 @@ from components.planning.api_keys import alike
 from components.planning.change_rules import CREATE, DELETE, NO_CHANGE, Effect, effect_of
 from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config
+from components.planning.tuning_changes import Tuned, with_known_adapters
 
 _ABSENT = object()
 
@@ -67,14 +68,20 @@ def changes(
     deployed: Mapping[str, Mapping[str, object]],
     drift: Mapping[str, str] | None = None,
     restart: str = "",
+    tuned: Mapping[str, Tuned] | None = None,
+    tunings: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What will happen to each workspace of the plan, and to each deployed one that the plan has no more.
 
     deployed: the Serve application of each workspace as of the last update, by name. One that another version wrote
     may lack fields: those count as changed. drift: what a refresh has found wrong, by name. restart: why Ray is
-    replaced, as ray_restart gives it; every deployed workspace is then away until its replicas are back.
+    replaced, as ray_restart gives it; every deployed workspace is then away until its replicas are back. tuned: what
+    was left of tunings, and `tunings` what happens to them, by name.
     """
-    planned = {workspace.name: _change(workspace, deployed.get(workspace.name)) for workspace in workspaces}
+    planned: dict[str, str] = {}
+    for workspace in workspaces:
+        application = with_known_adapters(application_config(workspace), tuned or {}, tunings or {})
+        planned[workspace.name] = _change(workspace, application, deployed.get(workspace.name))
     for name, found in (drift or {}).items():
         if found and planned.get(name) == NO_CHANGE:
             planned[name] = f"repair: {found}"
@@ -85,10 +92,10 @@ def changes(
     return dict(sorted((planned | {name: DELETE for name in deployed.keys() - planned.keys()}).items()))
 
 
-def _change(workspace: WorkspacePlan, before: Mapping[str, object] | None) -> str:
+def _change(workspace: WorkspacePlan, wanted: Mapping[str, object], before: Mapping[str, object] | None) -> str:
     if before is None:
         return CREATE
-    old, new = dict(_fields(before)), dict(_fields(application_config(workspace)))
+    old, new = dict(_fields(before)), dict(_fields(wanted))
     changed = [
         path for path in sorted(old.keys() | new.keys()) if not alike(old.get(path, _ABSENT), new.get(path, _ABSENT))
     ]

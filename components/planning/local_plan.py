@@ -8,6 +8,7 @@ from components.planning.adapter_rules import adapter_source
 from components.planning.errors import SpecError
 from components.planning.local_fit import Sized, fits_twice, misfits
 from components.planning.local_sizing import DEFAULT_DTYPE, Machine, size
+from components.planning.local_tuning import TuningPlan, plan_tunings, too_many_together
 from components.planning.local_warnings import local_stack_warnings, warnings_of
 from components.planning.names import route_prefix
 from components.planning.service_settings import service_settings
@@ -54,20 +55,35 @@ class WorkspacePlan:
         return self.replicas * self.memory.total
 
 
-def plan_locally(
-    spec: Spec, machine: Machine, *, code_version: str
-) -> tuple[tuple[WorkspacePlan, ...], tuple[str, ...]]:
-    """The workspaces by name, and warnings. Raises SpecError if the machine cannot hold them."""
+@dataclass(frozen=True, kw_only=True)
+class LocalPlan:
+    """All of this machine; workspaces and tunings by name."""
+
+    workspaces: tuple[WorkspacePlan, ...] = ()
+    tunings: tuple[TuningPlan, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def plan_locally(spec: Spec, machine: Machine, *, code_version: str) -> LocalPlan:
+    """Raises SpecError if the machine cannot hold everything."""
     sized = _sized(spec, machine)
-    problems = misfits(sized, machine)
+    tunings, problems, warnings = plan_tunings(spec, machine)
+    problems += misfits(sized, machine)
+    ordered = sorted(sized, key=lambda workspace: workspace.spec.name)
+    workspaces = tuple(_plan(workspace, machine, code_version, spec.api_keys.settings) for workspace in ordered)
+    if not problems:
+        served = sum(workspace.memory_bytes for workspace in workspaces)
+        gpus = sum(workspace.replicas for workspace in workspaces)
+        problems = too_many_together(tunings, served, gpus, machine)
     if problems:
         raise SpecError(problems, spec.stack_file)
-    ordered = sorted(sized, key=lambda workspace: workspace.spec.name)
-    return (
-        tuple(_plan(workspace, machine, code_version, spec.api_keys.settings) for workspace in ordered),
-        (
+    return LocalPlan(
+        workspaces=workspaces,
+        tunings=tunings,
+        warnings=(
             *local_stack_warnings(spec),
             *(warning for workspace in ordered for warning in warnings_of(workspace, machine)),
+            *warnings,
         ),
     )
 
@@ -77,7 +93,7 @@ def _sized(spec: Spec, machine: Machine) -> list[Sized]:
     for place, workspace in zip(spec.places, spec.workspaces, strict=True):
         inference = workspace.inference
         if inference is None or inference.preset is None:
-            continue  # refused before, by components.planning.local_rules
+            continue  # a tuning, or refused before by components.planning.local_rules
         facts = spec.models.find(inference.preset.name)
         sizing = size(facts, inference, workspace.replicas or 1, machine)
         preset = inference.preset

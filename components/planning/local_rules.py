@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from components.planning.adapter_rules import host_directory
-from components.planning.config import AdapterDataSource, InferenceSpec, WorkspaceSpec
+from components.planning.config import InferenceSpec, TuningSpec, WorkspaceSpec
 from components.planning.errors import Problem
 from components.planning.place import Place
 from presets.catalog import Models, Preset
@@ -24,13 +27,7 @@ def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) 
     """What an update of target local would have to refuse."""
     problems: list[Problem] = []
     if workspace.tuning is not None:
-        problems.append(
-            place.at("tuning").problem(
-                found="a tuning workspace",
-                allowed=f"inference: tuning on this machine is not in this version, {_ELSEWHERE}",
-                do="remove this workspace, or serve a preset in its place",
-            )
-        )
+        problems += _tuning(workspace.tuning, place.at("tuning"))
     if workspace.engine == "vllm":
         problems.append(
             place.at("engine").problem(
@@ -45,6 +42,16 @@ def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) 
     return problems
 
 
+def _tuning(tuning: TuningSpec, place: Place) -> list[Problem]:
+    volumes = {"input": tuning.input.volume_source, "output": tuning.output and tuning.output.volume_source}
+    otherwise = {"input": "dataset: file:/PATH with a file or directory", "output": "image: with a registry's image"}
+    return [
+        problem
+        for part, volume in volumes.items()
+        for problem in _volume(volume, place.at(part, "volumeSource"), otherwise[part])
+    ]
+
+
 def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
     problems: list[Problem] = []
     if inference.template is not None:
@@ -56,20 +63,23 @@ def _inference(inference: InferenceSpec, place: Place) -> list[Problem]:
             )
         )
     for index, adapter in enumerate(inference.adapters):
-        problems += _volume(adapter.source, place.at("adapters", index, "source"))
+        problems += _volume(
+            adapter.source.volume_source,
+            place.at("adapters", index, "source", "volumeSource"),
+            "uri: file:/DIRECTORY with the directory of the adapter",
+        )
     return problems
 
 
-def _volume(source: AdapterDataSource, place: Place) -> list[Problem]:
+def _volume(volume: Mapping[str, Any] | None, place: Place, otherwise: str) -> list[Problem]:
     """Nothing is mounted here: of Kubernetes' volumes a directory of this machine is the one that can be had."""
-    volume = source.volume_source
     if not volume or host_directory(volume) is not None:
         return []
     return [
-        place.at("volumeSource").problem(
+        place.problem(
             found=", ".join(sorted(volume)),
             allowed="hostPath with an absolute path: this machine mounts no volumes",
-            do="write uri: file:/DIRECTORY with the directory of the adapter, or volumeSource: {hostPath: {path: ...}}",
+            do=f"write {otherwise}, or volumeSource: {{hostPath: {{path: ...}}}}",
         )
     ]
 

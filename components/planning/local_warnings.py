@@ -20,7 +20,7 @@ def warnings_of(sized: Sized, machine: Machine) -> list[str]:
     pull = {"presetOptions.imagePullSecrets": bool(options.image_pull_secrets)}
     is_pulled = (options.weights or sized.facts.weights_source).startswith("oci:")
     warnings = [
-        *_of_nodes(workspace),
+        *of_nodes(workspace),
         *ignored_here(image if is_pulled else image | pull, "no container runs here"),
         *ignored_here(pull if is_pulled else {}, _LOGIN),
         *ignored_here(
@@ -56,7 +56,8 @@ def _of_quantization(sized: Sized, machine: Machine) -> list[str]:
     ]
 
 
-def _of_nodes(workspace: WorkspaceSpec) -> list[str]:
+def of_nodes(workspace: WorkspaceSpec) -> list[str]:
+    """Sentences about what only nodes of a cluster have a use for."""
     resource = workspace.resource
     node_fields = {
         "resource.instanceType": resource.instance_type is not None,
@@ -81,6 +82,8 @@ def _of_nodes(workspace: WorkspaceSpec) -> list[str]:
 def local_stack_warnings(spec: Spec) -> list[str]:
     """Sentences about keys of the stack's config that only a cluster has a use for."""
     given = spec.given
+    serves = any(workspace.inference is not None for workspace in spec.workspaces)
+    unused = {"modelyard:apiKeys": "apiKeys" in given and bool(spec.workspaces) and not serves}
     keys = {
         "modelyard:kubernetes": "kubernetes" in given and "manifests" not in given,
         # Manifests are read by kubernetes.nodes, whatever the target.
@@ -90,5 +93,6 @@ def local_stack_warnings(spec: Spec) -> list[str]:
     }
     return [
         *ignored_here(keys, "this machine is the node, and nobody is paid for it by the hour"),
+        *ignored_here(unused, "no workspace serves a model"),
         *key_warnings(spec.api_keys),
     ]

@@ -10,8 +10,9 @@ from components.planning.cluster_config import KubernetesSpec
 from components.planning.cluster_plan import ClusterPlan, plan_on_nodes
 from components.planning.config import RaySpec, Target
 from components.planning.errors import SpecError
-from components.planning.local_plan import WorkspacePlan, plan_locally
+from components.planning.local_plan import LocalPlan, WorkspacePlan, plan_locally
 from components.planning.local_sizing import Machine
+from components.planning.local_tuning import TuningPlan
 from components.planning.placed import PlacedWorkspace
 from components.planning.spec import RawConfig, Spec, Surroundings, read_spec
 from presets.price import Prices
@@ -24,6 +25,8 @@ class Plan:
     target: Target
     machine: Machine
     workspaces: tuple[WorkspacePlan, ...]
+    """On this machine; empty on other targets."""
+    tunings: tuple[TuningPlan, ...]
     """On this machine; empty on other targets."""
     placed: tuple[PlacedWorkspace, ...]
     """On nodes of a cluster; empty on target local."""
@@ -42,7 +45,8 @@ class Plan:
     @property
     def memory_bytes(self) -> int:
         """Of this machine."""
-        return sum(workspace.memory_bytes for workspace in self.workspaces)
+        served = sum(workspace.memory_bytes for workspace in self.workspaces)
+        return served + sum(tuning.memory.total for tuning in self.tunings)
 
 
 def decide(
@@ -65,17 +69,19 @@ def make_plan(spec: Spec, machine: Machine, *, code_version: str) -> Plan:
 
     code_version: digest of the serving code, so that new code replaces the replicas.
     """
-    workspaces: tuple[WorkspacePlan, ...] = ()
+    here = LocalPlan()
     on_nodes = ClusterPlan()
     if spec.target == "local":
-        workspaces, warnings = plan_locally(spec, machine, code_version=code_version)
+        here = plan_locally(spec, machine, code_version=code_version)
+        warnings = here.warnings
     else:
         on_nodes = plan_on_nodes(spec, code_version=code_version)
         warnings = on_nodes.warnings
     return Plan(
         target=spec.target,
         machine=machine,
-        workspaces=workspaces,
+        workspaces=here.workspaces,
+        tunings=here.tunings,
         placed=on_nodes.workspaces,
         lists_workspaces=spec.lists_workspaces,
         ray=spec.ray,

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from components.planning.config import InferenceSpec, TuningSpec
 from components.planning.local_plan import WorkspacePlan
+from components.planning.local_tuning import TuningPlan
 from components.planning.placed import PlacedWorkspace
 from components.planning.render import canonical_json
 from presets.placement import Placement
@@ -23,6 +24,11 @@ Record = dict[str, JsonValue]
 def local_record(workspace: WorkspacePlan) -> Record:
     """Of a workspace on this machine; its settings stand in its Serve application."""
     return {"name": workspace.name, "target": "local", "kind": "inference", "preset": workspace.preset, "perHour": 0.0}
+
+
+def tuning_record(tuning: TuningPlan) -> Record:
+    """Of a tuning on this machine; its job stands in its own resource."""
+    return {"name": tuning.name, "target": "local", "kind": "tuning", "preset": tuning.preset, "perHour": 0.0}
 
 
 def placed_record(workspace: PlacedWorkspace, target: str, currency: str) -> Record:
@@ -93,6 +99,11 @@ def _tuning(tuning: TuningSpec) -> Record:
         "tuning config": _digest(tuning.config),
         "input": _digest(_plain(tuning.input)),
         "output": _digest(_plain(tuning.output)),
+        "evaluation": _digest(_plain(tuning.evaluation)),
+        "seed": tuning.seed,
+        "maxSteps": tuning.max_steps,
+        "packing": tuning.packing,
+        "resume": tuning.resume,
     }
 
 

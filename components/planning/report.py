@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from components.planning.change_rules import DELETE
 from components.planning.local_plan import WorkspacePlan
+from components.planning.local_tuning import TuningPlan
 from components.planning.money import month
 from components.planning.names import base_url
 from components.planning.placed import Alternative, PlacedWorkspace
@@ -152,7 +153,27 @@ def _deployed_per_hour(deployed: Mapping[str, Record], currency: str) -> tuple[f
 
 def _local_rows(plan: Plan, serve_port: int | None) -> list[Row]:
     port = plan.ray.serve_port or serve_port
-    return [_local_row(workspace, plan, port) for workspace in plan.workspaces]
+    tunings = [_tuning_row(tuning, plan) for tuning in plan.tunings]
+    return [*(_local_row(workspace, plan, port) for workspace in plan.workspaces), *tunings]
+
+
+def _tuning_row(tuning: TuningPlan, plan: Plan) -> Row:
+    job, machine = tuning.job, plan.machine
+    there_is = min(gpu.memory_bytes for gpu in machine.gpus) if tuning.num_gpus else machine.usable_bytes
+    return Row(
+        name=tuning.name,
+        kind="tuning",
+        model=tuning.preset,
+        repository=tuning.repository,
+        where=tuning.where,
+        gpus=tuning.num_gpus,
+        replicas=1,
+        engine=job.method,
+        dtype=job.dtype,
+        context=job.max_length,
+        sequences=job.batch_size,
+        memory=Memory(of=tuning.where, parts=tuning.memory.parts(), needed=tuning.memory.total, there_is=there_is),
+    )
 
 
 def _local_row(workspace: WorkspacePlan, plan: Plan, port: int | None) -> Row:
@@ -181,7 +202,7 @@ def _local_row(workspace: WorkspacePlan, plan: Plan, port: int | None) -> Row:
 
 
 def _machine_memory(plan: Plan) -> Memory | None:
-    if not plan.workspaces or plan.machine.gpus:
+    if not (plan.workspaces or plan.tunings) or plan.machine.gpus:
         return None
     left = f"{gib(plan.machine.memory_bytes)} GiB less what Ray and the system take"
     return Memory(of=left, parts={}, needed=plan.memory_bytes, there_is=plan.machine.usable_bytes)

@@ -12,6 +12,7 @@ from components.planning.errors import Problem
 from components.planning.place import Place
 from components.planning.training_values import value_problems
 from components.planning.tuning_fields import tuning_only_problems
+from components.planning.tuning_request import job_problems
 from components.planning.tuning_rules import tuning_problems, tuning_resource_problems
 from presets.catalog import Models
 
@@ -65,6 +66,8 @@ def between_fields(workspace: WorkspaceSpec, place: Place, models: Models) -> li
         problems += tuning_resource_problems(workspace.resource, place.at("resource"))
         not_tuned = _not_tuned(workspace, tuning.preset, place, models)
         problems += not_tuned or value_problems(tuning, place.at("tuning"), models.find(tuning.preset.name))
+        if not problems:
+            problems += job_problems(workspace, models.find(tuning.preset.name), place)
     return problems
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast, get_args
 
 from pydantic import ValidationError
@@ -20,11 +20,14 @@ from components.planning.kaito.read import ManifestFile, Manifests, read_manifes
 from components.planning.local_rules import not_on_this_machine
 from components.planning.place import Place, shown
 from components.planning.rules import REPORTED_HERE, between_fields, either_or, place_of, same_names
+from components.planning.stand_ins import hosts_of, stand_in_warnings, stood_in, with_addresses
+from components.planning.stand_ins_config import StandInsSpec
+from components.planning.tuned_adapters import tuned_problems
 from presets.catalog import Models
 from presets.nearest import nearest
 from presets.price import PriceFileError, Prices, list_prices
 
-KEYS = ("target", "workspaces", "manifests", "region", "kubernetes", "prices", "ray", "apiKeys")
+KEYS = ("target", "workspaces", "manifests", "region", "kubernetes", "prices", "ray", "apiKeys", "standIns")
 """Keys of the stack's config in the namespace modelyard."""
 
 DEFAULT_REGION = "eastus"
@@ -44,6 +47,7 @@ class RawConfig:
     prices: object = None
     ray: object = None
     api_keys: object = None
+    stand_ins: object = None
     other: tuple[str, ...] = ()
     secrets: frozenset[str] = frozenset()
     """Keys whose values Pulumi keeps encrypted."""
@@ -112,10 +116,11 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     problems: list[Problem] = []
     target = _target(raw.target, problems)
     kubernetes = _part(raw.kubernetes, KubernetesSpec, "modelyard:kubernetes", problems)
-    items = _items(raw.workspaces, problems)
-    manifests = _manifests(raw.manifests, around, kubernetes, problems)
+    stand_ins = _part(raw.stand_ins, StandInsSpec, "modelyard:standIns", problems, around.models)
+    items = _items(with_addresses(raw.workspaces, stand_ins.addresses), problems)
+    manifests = _manifests(raw.manifests, around, kubernetes, problems, stand_ins)
     items += [(each.place, each.raw) for each in manifests.workspaces]
-    parsed = [(place, _workspace(item, place, target, around.models)) for place, item in items]
+    parsed = [(place, _workspace(item, place, target, around.models, stand_ins)) for place, item in items]
     problems += [problem for _, (_, found) in parsed for problem in found]
     problems += same_names(items)
     region = _region(raw.region, problems)
@@ -125,6 +130,9 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
     api_keys = read_api_keys(raw.api_keys, names, problems, secret="apiKeys" in raw.secrets)
     problems += [_unknown_key(key) for key in sorted(raw.other)]
     known = [(place, workspace) for place, (workspace, found) in parsed if workspace is not None and not found]
+    unmade = tuned_problems([workspace for _, workspace in known], [place for place, _ in known])
+    known = [pair for pair in known if pair[1].name not in {problem.workspace for problem in unmade}]
+    problems += unmade
     if raw.target is not None and raw.target not in get_args(Target):
         known = []  # what they need depends on where they are
     spec = Spec(
@@ -140,7 +148,7 @@ def read_spec(raw: RawConfig, *, stack_file: str, around: Surroundings | None = 
         prices=prices,
         models=around.models,
         api_keys=api_keys,
-        warnings=manifests.warnings,
+        warnings=(*stand_in_warnings(stand_ins, [each for _, each in known]), *manifests.warnings),
     )
     return spec, problems
 
@@ -168,7 +176,13 @@ def _items(raw: object, problems: list[Problem]) -> list[tuple[Place, object]]:
     return [(place_of(item, index), item) for index, item in enumerate(cast("list[object]", raw))]
 
 
-def _manifests(raw: object, around: Surroundings, kubernetes: KubernetesSpec, problems: list[Problem]) -> Manifests:
+def _manifests(
+    raw: object,
+    around: Surroundings,
+    kubernetes: KubernetesSpec,
+    problems: list[Problem],
+    stand_ins: StandInsSpec,
+) -> Manifests:
     place = Place("modelyard:manifests")
     patterns = cast("list[object]", raw) if isinstance(raw, list) else []
     if raw is not None and not isinstance(raw, list):
@@ -188,19 +202,29 @@ def _manifests(raw: object, around: Surroundings, kubernetes: KubernetesSpec, pr
         files |= {file.path: file for file in found}
     if not files:
         return Manifests(workspaces=(), problems=(), warnings=())
-    ordered = [files[path] for path in sorted(files)]
-    read = read_manifests(ordered, existing_nodes=kubernetes.nodes == "existing", models=around.models)
+    ordered = [
+        replace(files[path], text=with_addresses(files[path].text, stand_ins.addresses)) for path in sorted(files)
+    ]
+    read = read_manifests(
+        ordered,
+        existing_nodes=kubernetes.nodes == "existing",
+        models=around.models,
+        allowed_hosts=hosts_of(stand_ins.addresses),
+    )
     problems += read.problems
     return read
 
 
-def _workspace(raw: object, place: Place, target: Target, models: Models) -> tuple[WorkspaceSpec | None, list[Problem]]:
+def _workspace(
+    raw: object, place: Place, target: Target, models: Models, stand_ins: StandInsSpec
+) -> tuple[WorkspaceSpec | None, list[Problem]]:
     """The workspace as far as it can be read, and what is wrong with it: one that has a problem is not planned."""
     problems = either_or(cast("Mapping[str, Any]", raw), place) if isinstance(raw, Mapping) else []
     try:
         workspace = WorkspaceSpec.model_validate(raw, context={MODELS: models})
     except ValidationError as error:
         return None, problems + explain(error, WorkspaceSpec, place, skip=REPORTED_HERE)
+    workspace = stood_in(workspace, stand_ins)
     problems += between_fields(workspace, place, models)
     if target == "local":
         problems += not_on_this_machine(workspace, place, models)
@@ -247,12 +271,12 @@ def _prices(raw: object, region: str, around: Surroundings, problems: list[Probl
         return list_prices(region)
 
 
-def _part(raw: object, model: type[_Model], path: str, problems: list[Problem]) -> _Model:
+def _part(raw: object, model: type[_Model], path: str, problems: list[Problem], models: Models | None = None) -> _Model:
     """One of the config's smaller maps; its defaults where it is absent or wrong."""
     if raw is None:
         return model()
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, context={MODELS: models} if models is not None else None)
     except ValidationError as error:
         problems += explain(error, model, Place(path), skip=frozenset())
         return model()

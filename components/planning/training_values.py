@@ -19,14 +19,14 @@ ALL_LINEAR = "all-linear"
 
 def tuning_demand(tuning: TuningSpec, preset: Preset) -> TuningDemand:
     """Of a tuning without problems, with the defaults of KAITO's training_config.yaml and of trl's SFTConfig."""
-    lora, training = _section(tuning, "LoraConfig"), _section(tuning, "TrainingArguments")
+    lora, training = section(tuning, "LoraConfig"), section(tuning, "TrainingArguments")
     targets = lora.get("target_modules")
     return TuningDemand(
         preset=preset,
         method=tuning.method,
         rank=lora.get("r", KAITO_RANK),
         targets=tuple(cast("list[str]", targets)) if isinstance(targets, list) else (),
-        weight_bits=8 if _section(tuning, "QuantizationConfig").get("load_in_8bit") else 4,
+        weight_bits=8 if section(tuning, "QuantizationConfig").get("load_in_8bit") else 4,
         sequence_length=training.get(_length_key(training)),
         batch_size=training.get("per_device_train_batch_size", 1),
         gradient_checkpointing=training.get("gradient_checkpointing"),
@@ -36,7 +36,7 @@ def tuning_demand(tuning: TuningSpec, preset: Preset) -> TuningDemand:
 def value_problems(tuning: TuningSpec, place: Place, preset: Preset) -> list[Problem]:
     """What is wrong with them. `place` is where tuning stands."""
     here = place.at("config")
-    lora, training = _section(tuning, "LoraConfig"), _section(tuning, "TrainingArguments")
+    lora, training = section(tuning, "LoraConfig"), section(tuning, "TrainingArguments")
     key = _length_key(training)
     checks = (
         _number(lora.get("r"), here.at("LoraConfig", "r"), MOST_RANK),
@@ -52,9 +52,10 @@ def value_problems(tuning: TuningSpec, place: Place, preset: Preset) -> list[Pro
     return [problem for problem in checks if problem]
 
 
-def _section(tuning: TuningSpec, name: str) -> Mapping[str, Any]:
-    section = tuning.config.get(name)
-    return cast("Mapping[str, Any]", section) if isinstance(section, Mapping) else {}
+def section(tuning: TuningSpec, name: str) -> Mapping[str, Any]:
+    """One of KAITO's sections of a tuning's config; empty where it is absent."""
+    found = tuning.config.get(name)
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
 
 
 def _length_key(training: Mapping[str, Any]) -> str:

@@ -3,13 +3,16 @@ KAITO's manifests; they are KAITO's (api/v1beta1/workspace_validation.go)."""
 
 from __future__ import annotations
 
-from components.planning.config import DataDestination, DataSource, ResourceSpec, TuningSpec
+from collections.abc import Collection
+
+from components.planning.config import DataDestination, DataSource, ResourceSpec, TuningDataSource, TuningSpec
 from components.planning.data_urls import url_problems
 from components.planning.errors import Problem
 from components.planning.image_reference import image_problems
 from components.planning.one_of import one_of_problems
-from components.planning.place import Place
+from components.planning.place import Place, shown
 from components.planning.tuning_config import section_problems
+from presets.weights_source import parse_weights_source
 
 
 def tuning_problems(tuning: TuningSpec, place: Place) -> list[Problem]:
@@ -17,7 +20,7 @@ def tuning_problems(tuning: TuningSpec, place: Place) -> list[Problem]:
     return [
         *section_problems(tuning.config, method=tuning.method, place=place.at("config")),
         *input_problems(tuning.input, place.at("input")),
-        *output_problems(tuning.output, place.at("output")),
+        *(output_problems(tuning.output, place.at("output")) if tuning.output else ()),
     ]
 
 
@@ -43,14 +46,30 @@ def tuning_resource_problems(resource: ResourceSpec, place: Place) -> list[Probl
     return problems
 
 
-def input_problems(source: DataSource, place: Place) -> list[Problem]:
-    """What is wrong with the training data's source."""
-    problems = one_of_problems(
-        {"urls": source.urls, "image": source.image, "volumeSource": source.volume_source}, place
-    )
+def input_problems(source: DataSource, place: Place, allowed_hosts: Collection[str] = ()) -> list[Problem]:
+    """What is wrong with the training data's source. allowed_hosts: those that the source itself does not name."""
+    fields: dict[str, object] = {"urls": source.urls, "image": source.image, "volumeSource": source.volume_source}
+    dataset = source.dataset if isinstance(source, TuningDataSource) else None
+    if isinstance(source, TuningDataSource):
+        fields["dataset"] = dataset
+        allowed_hosts = source.allowed_hosts
+    problems = one_of_problems(fields, place)
     for index, url in enumerate(source.urls or []):
-        problems += url_problems(url, place.at("urls", index))
-    return problems + image_problems(source.image, place)
+        problems += url_problems(url, place.at("urls", index), allowed_hosts)
+    return problems + image_problems(source.image, place) + _dataset_problems(dataset, place.at("dataset"))
+
+
+def _dataset_problems(dataset: str | None, place: Place) -> list[Problem]:
+    if not dataset:
+        return []
+    try:
+        kind = parse_weights_source(dataset.partition("#")[0]).kind
+    except ValueError:
+        kind = ""
+    if kind in ("hf", "file"):
+        return []
+    do = "write it so, or name files by urls"
+    return [place.problem(found=shown(dataset), allowed="hf:ORG/NAME[@REVISION] or file:/PATH", do=do)]
 
 
 def output_problems(destination: DataDestination, place: Place) -> list[Problem]:

@@ -138,13 +138,16 @@ class LocalRay:
         """Every process of this stack's Ray."""
         return processes.family(*self._mark)
 
+    def token(self) -> str | None:
+        """What its dashboard asks for."""
+        return self._token_file.read_text().strip() if self._token_file.exists() else None
+
     def dashboard(self, record: RayRecord) -> RayDashboard:
-        token = self._token_file.read_text().strip() if self._token_file.exists() else None
         return RayDashboard(
             record.dashboard_url,
             serve_url=record.serve_url,
             serve_port=record.serve_port,
-            token=token,
+            token=self.token(),
             lock_file=self._home / "serve.lock",
         )
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ConditionType = Literal["ResourceReady", "InferenceReady", "AdaptersReady", "WorkspaceReady"]
-"""AdaptersReady where the workspace has adapters."""
+ConditionType = Literal[
+    "ResourceReady", "InferenceReady", "AdaptersReady", "JobStarted", "TuningReady", "WorkspaceReady"
+]
+"""AdaptersReady where the workspace has adapters; JobStarted and TuningReady in place of InferenceReady where it makes
+one."""
 Status = Literal["True", "False", "Unknown"]
 
 

@@ -47,8 +47,15 @@ class ClusterYard(Yard):
         self._models = models
         self._access = _access(kubeconfig)
 
-    def configure_cluster(self, *workspaces: Mapping[str, Any], nodes: str = "karpenter", **kubernetes: object) -> None:
-        """Write the stack's file: these workspaces on this cluster, and further keys of modelyard:kubernetes."""
+    def configure_cluster(
+        self,
+        *workspaces: Mapping[str, Any],
+        nodes: str = "karpenter",
+        keys: Mapping[str, object] | None = None,
+        **kubernetes: object,
+    ) -> None:
+        """Write the stack's file: these workspaces on this cluster, and further keys of modelyard:kubernetes. keys:
+        further ones of the namespace beside it."""
         cluster: dict[str, Any] = {
             "nodes": nodes,
             "namespace": self.namespace,
@@ -58,7 +65,7 @@ class ClusterYard(Yard):
         }
         if nodes != "existing":
             cluster["nodeClassRef"] = KWOK_CLASS
-        self.configure(*workspaces, target="kubernetes", kubernetes={**cluster, **kubernetes})
+        self.configure(*workspaces, target="kubernetes", kubernetes={**cluster, **kubernetes}, **(keys or {}))
 
     # what a platform engineer looks at
 

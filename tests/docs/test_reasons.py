@@ -29,7 +29,7 @@ GAP = "\0"
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
     explained = {cell.strip("`") for cell in pages.page("docs/conditions.md").cells(0)}
-    explained -= {"ResourceReady", "InferenceReady"}
+    explained -= {"ResourceReady", "InferenceReady", "TuningReady"}
     given = reasons_in_code()
     assert given.keys() - explained == set(), "reasons that docs/conditions.md does not explain"
     assert explained - given.keys() == set(), "docs/conditions.md explains what no code gives"

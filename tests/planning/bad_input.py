@@ -150,7 +150,41 @@ CASES = [
         WORKSPACE,
         ("both inference and tuning",),
     ),
-    Case("tuning", f"workspaces: [{{name: t, tuning: {TUNING}}}]", f"{WORKSPACE}.tuning", ("not in this version",)),
+    Case(
+        "data on a volume of a cluster",
+        "workspaces: [{name: t, tuning: {preset: {name: smollm2-135m-instruct}, method: lora, "
+        "input: {volumeSource: {persistentVolumeClaim: {claimName: data}}}}}]",
+        f"{WORKSPACE}.tuning.input.volumeSource",
+        ("hostPath", "dataset: file:/PATH"),
+    ),
+    Case(
+        "an adapter of a workspace that is not there",
+        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, "
+        "adapters: [{source: {name: a, tuning: learn}}]}}]",
+        f"{WORKSPACE}.inference.adapters[0].source.tuning",
+        ("no workspace of this stack", "add such a workspace"),
+    ),
+    Case(
+        "an adapter for another model",
+        f"workspaces: [{{name: c, inference: {{preset: {{name: smollm2-135m-instruct}}, "
+        f"adapters: [{{source: {{name: a, tuning: t}}}}]}}}}, {{name: t, tuning: {TUNING}}}]",
+        f"{WORKSPACE}.inference.adapters[0].source.tuning",
+        ("tunes phi-3-mini-4k-instruct", "fits no other model"),
+    ),
+    Case(
+        "a version of an adapter that nobody makes",
+        "workspaces: [{name: c, inference: {preset: {name: smollm2-135m-instruct}, "
+        "adapters: [{source: {name: a, uri: 'hf:org/a', version: 0123456789ab}}]}}]",
+        f"{WORKSPACE}.inference.adapters[0].source.version",
+        ("remove it",),
+    ),
+    Case(
+        "a dataset of no known kind",
+        "workspaces: [{name: t, tuning: {preset: {name: smollm2-135m-instruct}, method: lora, "
+        "input: {dataset: 's3://bucket/data'}}}]",
+        f"{WORKSPACE}.tuning.input.dataset",
+        ("hf:ORG/NAME", "urls"),
+    ),
     Case(
         "inference without a value",
         "workspaces: [{name: c, inference: }]",

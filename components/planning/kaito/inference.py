@@ -26,6 +26,8 @@ class Context:
     existing_nodes: bool
     findings: Findings
     models: Models
+    allowed_hosts: frozenset[str] = frozenset()
+    """That data may come from although they are inside."""
 
 
 def inference_item(
@@ -91,7 +93,7 @@ def _known(name: str, models: Models) -> Preset | None:
 
 def tuning_item(tuning: Tuning, place: Place, document: Document, context: Context) -> dict[str, Any]:
     findings = context.findings
-    findings.problems += input_problems(tuning.input, place.at("input"))
+    findings.problems += input_problems(tuning.input, place.at("input"), context.allowed_hosts)
     findings.problems += output_problems(tuning.output, place.at("output"))
     return {
         "preset": preset_item(tuning.preset, place.at("preset"), findings, v1alpha1=False),

@@ -57,12 +57,19 @@ class Manifests:
     warnings: tuple[str, ...]
 
 
-def read_manifests(files: Sequence[ManifestFile], *, existing_nodes: bool, models: Models | None = None) -> Manifests:
+def read_manifests(
+    files: Sequence[ManifestFile],
+    *,
+    existing_nodes: bool,
+    models: Models | None = None,
+    allowed_hosts: frozenset[str] = frozenset(),
+) -> Manifests:
     """Every Workspace and InferenceSet of the files, checked as KAITO would. Pure; all problems at once.
 
     existing_nodes: the nodes are there already (KAITO's BYO), so that a size is refused and a partition is allowed;
-    otherwise nodes are made, and it is the other way round. models: those beyond the catalogue. Names of presets and
-    what fits where are left to the rules that all workspaces share.
+    otherwise nodes are made, and it is the other way round. models: those beyond the catalogue. allowed_hosts: hosts of
+    data that may be inside, because the stack says so. Names of presets and what fits where are left to the rules that
+    all workspaces share.
     """
     findings = Findings()
     found = [document for file in files for document in documents(file, findings)]
@@ -71,6 +78,7 @@ def read_manifests(files: Sequence[ManifestFile], *, existing_nodes: bool, model
         existing_nodes=existing_nodes,
         findings=findings,
         models=models or Models(),
+        allowed_hosts=allowed_hosts,
     )
     read = [document for document in found if _is_read(document, findings)]
     converted = [_convert(document, context) for document in read]

@@ -1,0 +1,59 @@
+"""What training data look like from outside: whether they are still those that an adapter was made from.
+
+Nothing is downloaded: of a URL its server's own marks count, of a file its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import httpx
+
+from presets.tuning_job import DataSettings
+
+_SECONDS = 5.0
+_MARKS = ("etag", "last-modified", "content-length")
+_CHUNK = 1 << 20
+
+
+def fingerprint(data: DataSettings) -> str | None:
+    """A digest of all sources; None where one of them cannot be told now, as when a server does not answer."""
+    marks = [*(_of_url(url) for url in data.urls), *(_of_path(path) for path in _paths(data))]
+    if not all(marks):
+        return None
+    return hashlib.sha256("\n".join(str(mark) for mark in marks).encode()).hexdigest()[:12]
+
+
+def _paths(data: DataSettings) -> list[Path]:
+    """Files and directories of this machine."""
+    named = [data.directory] if data.directory else []
+    if data.dataset and data.dataset.startswith("file:"):
+        named.append(data.dataset.removeprefix("file:").partition("#")[0])
+    return [Path(name) for name in named]
+
+
+def _of_url(url: str) -> str | None:
+    try:
+        answer = httpx.head(url, timeout=_SECONDS, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None
+    marks = [f"{name}={answer.headers[name]}" for name in _MARKS if name in answer.headers]
+    # Without marks there is nothing that a change would show in.
+    return f"{url} {' '.join(marks)}" if answer.is_success else None
+
+
+def _of_path(path: Path) -> str | None:
+    try:
+        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+        return " ".join(f"{file.name}:{_digest(file)}" for file in files)
+    except OSError:
+        return None
+
+
+def _digest(file: Path) -> str:
+    hasher = hashlib.sha256()
+    with file.open("rb") as opened:
+        while chunk := opened.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.hexdigest()

@@ -77,7 +77,7 @@ test: install ## lint, types and all tests
 	@$(TOOLCHAIN) stages lint types test-unit test-serving test-stack test-cluster
 
 test-unit: install ## tests without Ray: spec, plan, reconciliation, bootstrap
-	@$(WITH_TOOLS) $(BIN)/python -m pytest tests --ignore=tests/serving --ignore=tests/stack \
+	@$(WITH_TOOLS) $(BIN)/python -m pytest tests --ignore=tests/serving --ignore=tests/tuning --ignore=tests/stack \
 		--ignore=tests/cluster
 
 test-toolchain: install ## tests of the bootstrap alone
@@ -85,7 +85,7 @@ test-toolchain: install ## tests of the bootstrap alone
 
 test-serving: ## tests beside PyTorch: engine, weights, API
 	@$(TOOLCHAIN) setup serving-test
-	@$(SERVING) -m pytest tests/serving
+	@$(SERVING) -m pytest tests/serving tests/tuning
 
 test-stack: install ## tests with the real pulumi, Ray, model and OpenAI client
 	@$(WITH_TOOLS) $(BIN)/python -m pytest tests/stack

@@ -16,7 +16,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
-.PHONY: help up preview plan down refresh status env install setup lint format types test test-unit test-serving \
+.PHONY: help up preview plan down refresh status tune-demo env install setup lint format types test test-unit test-serving \
 	test-stack test-cluster test-toolchain bench docs examples import-kaito lock upgrade clean
 
 help: ## list the targets
@@ -47,6 +47,11 @@ down: setup ## end all that STACK runs
 
 status: ## the live table of workspaces
 	@$(TOOLCHAIN) exec -- $(BIN)/python -m components.status --stack $(STACK)
+
+tune-demo: ## tune a small model on a data set of the project, serve it, and ask it: minutes on two cores
+	@test -e Pulumi.tune-demo.yaml || cp examples/tune-demo/config.yaml Pulumi.tune-demo.yaml
+	@$(MAKE) up STACK=tune-demo
+	@$(TOOLCHAIN) exec -- $(BIN)/python -m examples.ask --stack tune-demo --workspace desk 'E05 on a Brevia 3?'
 
 env: ## print what a shell needs for plain pulumi: eval "$(make env)"
 	@$(TOOLCHAIN) env

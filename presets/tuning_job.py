@@ -74,7 +74,8 @@ class DataSettings(TuningModel):
     directory: str | None = None
     """A file or a directory on the job's own machine, or where a volume is mounted."""
     dataset: str | None = None
-    """hf:ORG/NAME[@REVISION][#SPLIT], or file:/PATH."""
+    """hf:ORG/NAME[@REVISION][#SPLIT], or file:PATH; relative to the project while the job is planned, absolute when it
+    runs."""
     checksums: tuple[FileChecksum, ...] = ()
     most_bytes: int = Field(default=10 * 2**30, ge=1)
     """Of one file; a longer one is refused."""
@@ -134,7 +135,7 @@ class OutputSettings(TuningModel):
     overwrite: bool = False
     """Whether a tag that has other content is moved."""
     directory: str | None = None
-    """On a volume: the adapter's two files with its report beside them."""
+    """On a volume: a copy of the adapter's two files with its report beside them."""
 
 
 class TuningJob(TuningModel):
@@ -225,7 +226,7 @@ class TuningProgress(TuningModel):
     image_digest: str | None = None
     """sha256:... of the manifest that was pushed."""
     adapter_directory: str | None = None
-    """Where the adapter's two files lie."""
+    """Where the adapter's two files lie: a directory of the job's own, named by the first 12 digits of their digest."""
     gate_passed: bool | None = None
     """None while it is not known."""
     gate_failures: tuple[str, ...] = ()

@@ -181,7 +181,8 @@ class TuningDataSource(DataSource):
     """Where training data comes from: exactly one of urls, image, volumeSource and dataset."""
 
     dataset: str | None = None
-    """Ours: hf:ORG/NAME[@REVISION], or file:/PATH of a file or directory."""
+    """Ours: hf:ORG/NAME[@REVISION], or file:PATH of a file or directory; a relative one begins at Pulumi.yaml's
+    folder."""
     sha256: dict[str, Sha256] = {}
     """Ours: SHA-256 of files, by their URL; a file that differs is refused."""
     max_gib: Annotated[float, Field(gt=0, le=10_000)] = 10

@@ -44,7 +44,7 @@ def not_on_this_machine(workspace: WorkspaceSpec, place: Place, models: Models) 
 
 def _tuning(tuning: TuningSpec, place: Place) -> list[Problem]:
     volumes = {"input": tuning.input.volume_source, "output": tuning.output and tuning.output.volume_source}
-    otherwise = {"input": "dataset: file:/PATH with a file or directory", "output": "image: with a registry's image"}
+    otherwise = {"input": "dataset: file:PATH with a file or directory", "output": "image: with a registry's image"}
     return [
         problem
         for part, volume in volumes.items()

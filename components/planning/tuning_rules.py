@@ -62,14 +62,16 @@ def input_problems(source: DataSource, place: Place, allowed_hosts: Collection[s
 def _dataset_problems(dataset: str | None, place: Place) -> list[Problem]:
     if not dataset:
         return []
-    try:
-        kind = parse_weights_source(dataset.partition("#")[0]).kind
-    except ValueError:
-        kind = ""
-    if kind in ("hf", "file"):
+    kind, _, path = dataset.partition("#")[0].partition(":")
+    if kind == "file" and path and ".." not in path.split("/"):
         return []
+    try:
+        if parse_weights_source(dataset.partition("#")[0]).kind == "hf":
+            return []
+    except ValueError:
+        pass
     do = "write it so, or name files by urls"
-    return [place.problem(found=shown(dataset), allowed="hf:ORG/NAME[@REVISION] or file:/PATH", do=do)]
+    return [place.problem(found=shown(dataset), allowed="hf:ORG/NAME[@REVISION] or file:PATH without ..", do=do)]
 
 
 def output_problems(destination: DataDestination, place: Place) -> list[Problem]:

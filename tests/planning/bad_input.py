@@ -155,7 +155,7 @@ CASES = [
         "workspaces: [{name: t, tuning: {preset: {name: smollm2-135m-instruct}, method: lora, "
         "input: {volumeSource: {persistentVolumeClaim: {claimName: data}}}}}]",
         f"{WORKSPACE}.tuning.input.volumeSource",
-        ("hostPath", "dataset: file:/PATH"),
+        ("hostPath", "dataset: file:PATH"),
     ),
     Case(
         "an adapter of a workspace that is not there",

@@ -1,1 +1,1 @@
-"""From a source of data to rows to train on: fetched, read, understood, split, and reported on before a model is loaded."""
+"""From a source of data to rows to train on: fetched, read, understood, split, reported on; no model is needed."""

@@ -126,10 +126,6 @@ def _run(props: Props, olds: Props) -> Props:
         begun = time.monotonic()
         looks = fingerprint(job.data)
         fetched = weights.fetch(project, job.weights, lambda text: say(f"{name}: {text}"))
-        output = (
-            job.output if job.output.directory else job.output.model_copy(update={"directory": str(home / "adapters")})
-        )
-        placed = job.model_copy(update={"directory": str(home), "output": output})
         home.mkdir(parents=True, exist_ok=True)
         ray = LocalRay(project, props["stack"])
         record = ray.record()
@@ -137,7 +133,9 @@ def _run(props: Props, olds: Props) -> Props:
             raise TuningFailed("Ray is not running; run pulumi up --refresh")
         started = datetime.now(UTC)
         with RayJobs(record.dashboard_url, ray.token()) as jobs:
-            result = run(jobs, _request(props, placed, looks or ""), props["readyTimeoutSeconds"], say)
+            result = run(
+                jobs, _request(props, _placed(job, project, home), looks or ""), props["readyTimeoutSeconds"], say
+            )
         seconds = time.monotonic() - begun
     say(f"{name}: {result.message} ({seconds:.0f} s)")
     return _outputs(props, olds, result, started) | {
@@ -145,6 +143,13 @@ def _run(props: Props, olds: Props) -> Props:
         "weightsDigest": fetched.digest,
         "seconds": round(seconds, 1),
     }
+
+
+def _placed(job: TuningJob, project: Path, home: Path) -> TuningJob:
+    """The job with its directory, and with the project's own data named from the root."""
+    kind, _, path = (job.data.dataset or "").partition(":")
+    dataset = f"file:{project / path}" if kind == "file" else job.data.dataset
+    return job.model_copy(update={"directory": str(home), "data": job.data.model_copy(update={"dataset": dataset})})
 
 
 def _outputs(props: Props, olds: Props, result: TuningProgress, started: datetime) -> Props:
@@ -173,11 +178,12 @@ def _outputs(props: Props, olds: Props, result: TuningProgress, started: datetim
 
 
 def _request(props: Props, job: TuningJob, looks: str) -> TuningRequest:
+    """The request for a placed job; its digest is that of the job as the plan has it, the same in every folder."""
     python = serving_environment.program(Path.cwd(), "python")
     environment = {JOB_VARIABLE: job.model_dump_json(), **CPU_ALLOCATOR}
     return TuningRequest(
         workspace=props["name"],
-        digest=f"{job.digest}{looks and '-'}{looks}",
+        digest=f"{_job(props).digest}{looks and '-'}{looks}",
         entrypoint=f"{python} -m {ENTRYPOINT}",
         environment=environment,
         gpus=int(props["numGpus"]),

@@ -51,7 +51,7 @@ status: ## the live table of workspaces
 tune-demo: ## tune a small model on a data set of the project, serve it, and ask it: minutes on two cores
 	@test -e Pulumi.tune-demo.yaml || cp examples/tune-demo/config.yaml Pulumi.tune-demo.yaml
 	@$(MAKE) up STACK=tune-demo
-	@$(TOOLCHAIN) exec -- $(BIN)/python -m examples.ask --stack tune-demo --workspace desk 'E05 on a Brevia 3?'
+	@$(TOOLCHAIN) exec -- $(BIN)/python -m examples.ask --stack tune-demo --workspace desk 'Who is in charge of the ferry at Harrow Point?'
 
 env: ## print what a shell needs for plain pulumi: eval "$(make env)"
 	@$(TOOLCHAIN) env

@@ -9,6 +9,7 @@ import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode, urljoin
 
 import oras.container
 import oras.provider
@@ -62,6 +63,41 @@ class RegistryClient(oras.provider.Registry):
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         return self._get(f"{self.prefix}://{self._container.get_blob_url(digest)}", headers)
 
+    def has_blob(self, digest: str) -> bool:
+        response = self._asked(f"{self.prefix}://{self._container.get_blob_url(digest)}", {}, "HEAD")
+        response.close()
+        return response.ok
+
+    def begin_upload(self) -> str:
+        """The URL that the content of a blob is sent to. Raises requests' errors: a login that may not push is seen
+        here."""
+        url = f"{self.prefix}://{self._container.upload_blob_url()}"
+        response = self._asked(url, {"Content-Length": "0"}, "POST")
+        response.close()
+        response.raise_for_status()
+        return urljoin(url, response.headers["Location"])
+
+    def cancel_upload(self, url: str) -> None:
+        """Whether or not the registry can: it forgets what was begun after some time."""
+        self._asked(url, {}, "DELETE").close()
+
+    @retry(retry=retry_if_exception(may_pass), stop=stop_after_attempt(3), reraise=True)
+    def upload(self, digest: str, content: bytes) -> None:
+        """Raises requests' errors; a broken line and 5xx are repeated."""
+        url = self.begin_upload()
+        url += f"{'&' if '?' in url else '?'}{urlencode({'digest': digest})}"
+        response = self._asked(url, {"Content-Type": "application/octet-stream"}, "PUT", content)
+        response.close()
+        response.raise_for_status()
+
+    @retry(retry=retry_if_exception(may_pass), stop=stop_after_attempt(3), reraise=True)
+    def put_manifest(self, reference: str, media_type: str, content: bytes) -> None:
+        """Raises requests' errors; a broken line and 5xx are repeated."""
+        url = f"{self.prefix}://{self._container.manifest_url(reference)}"
+        response = self._asked(url, {"Content-Type": media_type}, "PUT", content)
+        response.close()
+        response.raise_for_status()
+
     @retry(retry=retry_if_exception(may_pass), stop=stop_after_attempt(3), reraise=True)
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         """A streaming answer, for a with block. Raises requests' errors; a broken line and 5xx are repeated."""
@@ -71,10 +107,12 @@ class RegistryClient(oras.provider.Registry):
         response.raise_for_status()
         return response
 
-    def _asked(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _asked(
+        self, url: str, headers: dict[str, str], method: str = "GET", body: bytes | None = None
+    ) -> requests.Response:
         auth = cast("Any", self.auth)
         known = auth.get_auth_header()
-        response = self.session.get(url, headers=headers | known, stream=True, timeout=_TIMEOUT)
+        response = self._sent(method, url, headers | known, body)
         if response.status_code != 401:
             return response
         challenge = response.headers.get("Www-Authenticate", "")
@@ -88,7 +126,10 @@ class RegistryClient(oras.provider.Registry):
         if "Authorization" not in login:
             return response
         response.close()
-        return self.session.get(url, headers=headers | login, stream=True, timeout=_TIMEOUT)
+        return self._sent(method, url, headers | login, body)
+
+    def _sent(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> requests.Response:
+        return self.session.request(method, url, headers=headers, data=body, stream=True, timeout=_TIMEOUT)
 
     def _may_ask(self, realm: str) -> bool:
         """Whether the password may be sent there: a registry names any host for its tokens."""

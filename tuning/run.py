@@ -1,0 +1,77 @@
+"""One job from its first byte of data to its published adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from presets.tuning_job import TuningJob, TuningProgress
+from presets.weights_source import parse_weights_source
+from serving.weights import Progress, ensure
+from tuning.data.load import load
+from tuning.errors import TuningError
+from tuning.evaluation.evaluate import before_training, evaluate
+from tuning.progress import Say
+from tuning.publishing.check import check_output
+from tuning.publishing.publish import publish
+from tuning.training.model import load_model, load_tokenizer
+from tuning.training.train import train
+
+
+def run(job: TuningJob, say: Say) -> TuningProgress:
+    """The result, which is also the last thing said. Raises TuningError and WeightsError.
+
+    An adapter that has missed its gate is a result like any other.
+    """
+    directory = Path(job.directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / ".lock", timeout=0):
+            return _run(job, say)
+    except Timeout as error:
+        raise TuningError(
+            "TuningBusy", f"another process works in {directory}: wait for it, or end it with ray job stop"
+        ) from error
+    except PermissionError as error:
+        raise TuningError(
+            "DirectoryNotWritable", f"{error.filename or directory} cannot be written: change its owner or its mode"
+        ) from error
+
+
+def _run(job: TuningJob, say: Say) -> TuningProgress:
+    check_output(job, say)
+    source = parse_weights_source(job.weights)
+    say(TuningProgress(phase="weights", message=f"looking for {source}"))
+    weights = ensure(source, progress=lambda each: say(_of_weights(each)), trust_remote_code=job.trust_remote_code)
+    tokenizer = load_tokenizer(job, weights.path)
+    say(TuningProgress(phase="data", message="fetching the data"))
+    data = load(job, tokenizer, say)
+    say(TuningProgress(phase="training", message=f"{data.summary}; loading {job.preset}"))
+    model = load_model(job, weights.path)
+    before = before_training(job, model, tokenizer, data, say)
+    trained = train(job, data, model, tokenizer, say)
+    evaluation = evaluate(job, trained, before, data, weights.digest, say)
+    published = publish(job, trained, evaluation, data, say)
+    training = trained.training
+    result = TuningProgress(
+        phase="done",
+        message=evaluation.sentence,
+        step=training.steps,
+        steps=training.steps,
+        loss=training.losses[-1][1] if training.losses else None,
+        tokens_per_second=training.tokens_per_second or None,
+        metrics=dict(evaluation.metrics),
+        adapter_digest=training.adapter_digest,
+        image_digest=published.image_digest,
+        adapter_directory=str(published.adapter_directory),
+        gate_passed=evaluation.gate_passed,
+        gate_failures=evaluation.gate_failures,
+    )
+    say(result)
+    return result
+
+
+def _of_weights(progress: Progress) -> TuningProgress:
+    of = f", {progress.done / progress.total:.0%}" if progress.done is not None and progress.total else ""
+    return TuningProgress(phase="weights", message=f"{progress.message}{of}")

@@ -1,0 +1,58 @@
+"""What libraries raise while a model is trained, as reasons with a way out."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from presets.tuning_job import TuningJob
+from serving.weights.space import free_bytes, human
+from tuning.errors import TuningError
+
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "DefaultCPUAllocator")
+_DISK_FULL = ("No space left", "PytorchStreamWriter failed", "file write failed")
+
+
+@contextmanager
+def explained(job: TuningJob, directory: Path) -> Iterator[None]:
+    """Raises TuningError for what is known to go wrong; everything else passes."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise out_of_memory(job) from error
+    except RuntimeError as error:
+        text = str(error)
+        if any(sign in text for sign in _OUT_OF_MEMORY):
+            raise out_of_memory(job) from error
+        if any(sign in text for sign in _DISK_FULL):
+            raise no_space(directory) from error
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space(directory) from error
+        raise
+
+
+def out_of_memory(job: TuningJob) -> TuningError:
+    planned = f", of which the plan has reckoned {human(job.planned_bytes)}" if job.planned_bytes else ""
+    smaller = [f"per_device_train_batch_size {max(1, job.batch_size // 2)}"] if job.batch_size > 1 else []
+    smaller += [f"max_length {max(1, job.max_length // 2)}"]
+    smaller += ["gradient_checkpointing: true"] if not job.gradient_checkpointing else []
+    smaller += ["method: qlora"] if job.method == "lora" else []
+    return TuningError(
+        "OutOfMemory",
+        f"a step with {job.batch_size} examples of up to {job.max_length} tokens needs more memory than there "
+        f"is{planned}: write {', or '.join(smaller)}",
+    )
+
+
+def no_space(directory: Path) -> TuningError:
+    return TuningError(
+        "NoSpace",
+        f"the disk of {directory} is full ({human(free_bytes(directory))} free): free space there; the next update "
+        "goes on from the last checkpoint",
+    )

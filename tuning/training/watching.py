@@ -1,0 +1,93 @@
+"""The trainer's own callbacks, as what people are told and as what ends a training that makes nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from presets.tuning_job import TuningJob, TuningProgress
+from tuning.errors import TuningError
+from tuning.progress import Say
+from tuning.training.checkpoints import Checkpoints
+
+_SECONDS_BETWEEN_WORDS = 1.0
+
+
+class Watch(TrainerCallback):
+    """Tells each step, at most one a second; has checkpoints written and marked; ends what has no finite loss."""
+
+    def __init__(self, job: TuningJob, checkpoints: Checkpoints, say: Say) -> None:
+        self.losses: list[tuple[int, float]] = []
+        """Of each step, also of those before a kill."""
+        self.tokens_per_second = 0.0
+        """Of the steps of this process."""
+        self._job = job
+        self._checkpoints = checkpoints
+        self._say = say
+        self._begun = self._told = self._saved = time.monotonic()
+        self._first_step = 0
+        self._first_tokens: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        self._begun = self._saved = time.monotonic()
+        self._first_step = state.global_step
+        self.losses = [(int(each["step"]), each["loss"]) for each in state.log_history if "loss" in each]
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: object,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        step, steps, loss, now = state.global_step, state.max_steps, float(logs["loss"]), time.monotonic()
+        if not math.isfinite(loss):
+            raise _not_finite(self._job, step, logs)
+        self.losses.append((step, loss))
+        tokens = float(logs.get("num_tokens", 0))
+        if self._first_tokens is None:
+            # The first step is slower than those that follow, and nothing is known of it but its end.
+            self._first_tokens, self._begun, self._first_step = tokens, now, step
+        elif now > self._begun:
+            self.tokens_per_second = (tokens - self._first_tokens) / (now - self._begun)
+        if now - self._told < _SECONDS_BETWEEN_WORDS and step != steps:
+            return
+        self._told = now
+        done = step - self._first_step
+        self._say(
+            TuningProgress(
+                phase="training",
+                message=f"step {step} of {steps}",
+                step=step,
+                steps=steps,
+                loss=round(loss, 4),
+                tokens_per_second=round(self.tokens_per_second, 1) or None,
+                eta_seconds=round((now - self._begun) / done * (steps - step), 1) if done else None,
+            )
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if time.monotonic() - self._saved > self._job.checkpoint_minutes * 60:
+            control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._checkpoints.finish(state.global_step)
+        self._saved = time.monotonic()
+
+
+def _not_finite(job: TuningJob, step: int, logs: dict[str, Any]) -> TuningError:
+    rate = job.training.get("learning_rate", logs.get("learning_rate"))
+    float16 = "; float16 overflows more easily than bfloat16" if job.dtype == "float16" else ""
+    return TuningError(
+        "LossNotFinite",
+        f"the loss of step {step} is {logs['loss']}, with a learning rate of {rate}: write a lower "
+        f"TrainingArguments.learning_rate, such as 0.0001{float16}",
+    )

@@ -79,7 +79,7 @@ class _Handler(LoopbackHandler):
     def do_GET(self) -> None:
         self._handle()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def _handle(self) -> None:
         url = urlsplit(self.path)

@@ -81,7 +81,7 @@ def test_a_model_is_served_from_an_image_that_is_mounted(idle_yard: ClusterYard,
     [worker] = idle_yard.pods("chat", "worker")
     volumes = {each["name"]: each for each in worker["spec"]["volumes"]}
     assert volumes["weights"]["image"]["reference"] == IMAGE
-    assert not list((models / "cache").rglob("*.safetensors")), "the weights were copied"
+    assert not list((models / "cache" / "weights").rglob("*.safetensors")), "the weights were copied"
 
 
 def test_an_image_is_fetched_where_the_cluster_mounts_none(

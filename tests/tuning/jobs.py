@@ -24,7 +24,7 @@ def pairs() -> list[dict[str, str]]:
     ]
 
 
-def job(directory: Path, **fields: Any) -> TuningJob:  # noqa: ANN401 - any field of a job
+def job(directory: Path, **fields: Any) -> TuningJob:
     """LoRA of rank 4 in float32, 4 steps of 2 rows, of the data in `directory`/data.jsonl, which is written."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "data.jsonl"
@@ -36,12 +36,12 @@ def job(directory: Path, **fields: Any) -> TuningJob:  # noqa: ANN401 - any fiel
         "weights": find_preset(PRESET).weights,
         "method": "lora",
         "dtype": "float32",
-        "lora": {"rank": 4, "alpha": 8, "target_modules": ["q_proj", "v_proj"]},
+        "lora": {"rank": 4, "alpha": 8, "target_modules": ["v_proj", "down_proj"]},
         "data": {"dataset": f"file:{file}"},
         "max_length": 64,
         "batch_size": 2,
         "max_steps": 4,
-        "training": {"learning_rate": 1e-3},
+        "training": {"learning_rate": 5e-3},
         "evaluation": {"split": 0.2, "metrics": ["loss"]},
         "output": {},
         "directory": str(directory / "job"),

@@ -23,12 +23,12 @@ PARIS = {
 
 
 @pytest.fixture(scope="module")
-def model(smollm2_dir: Path) -> Any:  # noqa: ANN401 - a model of any class
+def model(smollm2_dir: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(smollm2_dir, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
-def tokenizer(smollm2_dir: Path) -> Any:  # noqa: ANN401 - a tokenizer of any class
+def tokenizer(smollm2_dir: Path) -> Any:
     return AutoTokenizer.from_pretrained(smollm2_dir)
 
 

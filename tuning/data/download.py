@@ -115,7 +115,7 @@ class _Download:
         self._tell.now(f"fetching {self._name}")
         try:
             for attempt in Retrying(
-                retry=retry_if_exception(_may_pass), stop=self._is_hopeless, wait=self._pause, reraise=True
+                retry=retry_if_exception(self._may_pass), stop=self._is_hopeless, wait=self._pause, reraise=True
             ):
                 with attempt:
                     self._attempt(known if complete else None)
@@ -161,7 +161,7 @@ class _Download:
         url = _parsed(self._url, self._name)
         for _ in range(_MOST_REDIRECTS + 1):
             with self._client.stream("GET", url, headers=headers | {"Accept-Encoding": "identity"}) as response:
-                if not response.is_redirect:
+                if not response.has_redirect_location:
                     yield response
                     return
                 to = response.headers["Location"]
@@ -204,7 +204,7 @@ class _Download:
                     hasher.update(chunk)
         done = start
         with self._part.open("ab" if start else "wb") as out:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():
                 done += len(chunk)
                 self._must_be_short(done)
                 hasher.update(chunk)
@@ -238,20 +238,23 @@ class _Download:
         except (OSError, ValueError, TypeError):
             return _Record()
 
+    def _may_pass(self, error: BaseException) -> bool:
+        """Whether another attempt may succeed; counts those in a row without a byte."""
+        passing = isinstance(error, (httpx.TransportError, _TryAgain))
+        self._failures += passing
+        return passing
+
     def _is_hopeless(self, _state: RetryCallState) -> bool:
-        self._failures += 1
         return self._failures > len(SECONDS_BEFORE_NEXT)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.after if isinstance(error, _TryAgain) and error.after is not None else 0.0
+        if self._failures > len(SECONDS_BEFORE_NEXT):
+            return 0.0  # tenacity asks before it asks whether to stop
         pause = max(SECONDS_BEFORE_NEXT[self._failures - 1], min(asked, _LONGEST_WAIT))
         self._tell.now(f"{self._name}: {str(error) or type(error).__name__}, another attempt in {pause:.1f} s")
         return pause
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, (httpx.TransportError, _TryAgain))
 
 
 def _conditions(known: _Record, complete: bool, start: int) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from serving.weights.space import human
 from tuning.data.errors import DataError, room
-from tuning.data.files import DataFile, ending
+from tuning.data.files import COMPRESSED, TABLES, DataFile, ending
 
 Format = Literal["csv", "json", "jsonl", "parquet", "arrow", "arrow_stream"]
 
@@ -38,8 +38,8 @@ _OTHERS: dict[bytes, str] = {
     b"Obj\x01": "Avro: write it as parquet",
 }
 _TAR_AT, _TAR = 257, b"ustar"
-_TEXT = (".csv", ".tsv", "")
-"""Endings of text that is a table, "" where a URL has none."""
+_NO_TABLES = (*(set(TABLES) - {".csv", ".tsv"}), ".txt", ".md", ".yaml", ".yml", ".xml", ".html", ".py")
+"""Endings of files that are no csv, although they may be text; a URL ends with anything."""
 
 
 def plain(file: DataFile, directory: Path, most: int) -> DataFile:
@@ -52,7 +52,7 @@ def plain(file: DataFile, directory: Path, most: int) -> DataFile:
         if start.read(len(_GZIP)) != _GZIP:
             return file
     directory.mkdir(parents=True, exist_ok=True)
-    out = directory / file.digest().partition(":")[2][:16]
+    out = directory / f"{file.digest().partition(':')[2][:16]}-{file.path.name.lower().removesuffix(COMPRESSED)}"
     done = 0
     with room(directory, 0, f"decompressing {file.name}"), out.open("wb") as to:
         try:
@@ -123,12 +123,12 @@ def _refuse_what_is_none(file: DataFile, head: bytes) -> None:
 
 def _of_text(file: DataFile, head: bytes) -> Format:
     text = head.decode(encoding(file), errors="replace").lstrip("\ufeff \t\r\n")
-    suffix = ending(file.name.removesuffix("?..."))
+    suffix = ending(file.path.name)
     if text.startswith("["):
         return "json"
     if text.startswith("{"):
         return "jsonl" if suffix in (".jsonl", ".ndjson") or _is_lines(text) else "json"
-    if suffix in _TEXT:
+    if suffix not in _NO_TABLES:
         return "csv"
     raise DataError(
         "DataUnreadable",

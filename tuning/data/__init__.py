@@ -1,15 +1,18 @@
-"""From a source of data to rows to train on: fetched, read, understood, split, reported on; no model is needed.
+"""From a source of data to rows to train on, before any model is loaded.
 
-    addresses.py  which hosts a URL may lead to
-    download.py   a URL to a file
-    source.py     whatever the source is, to files
-    read.py       a file to records, as they stand in it
-    columns.py    records to rows, as trl takes them
-    split.py      which rows are trained on, and which are held out
-    report.py     what there is to say of them
-    load.py       all of it
-    rows.py       what the others take
-
-Reasons of failures: DataUnreachable, DataNotFound, DataRefused, DataTooLarge, DataChecksumMismatch, DataUnreadable,
-DataEmpty, DataColumnsUnknown, DataRowBroken, and those of weights for images and the hub.
+load.py        the whole step
+source.py      settings to files: download.py (URLs; addresses.py), image.py, hub.py
+formats.py     what a file is; read.py: its rows
+columns.py     which columns are what; messages.py: contents and conversations
+examples.py    all rows of all files
+lengths.py     tokens of rows, as text by template.py
+split.py       trained on or held out
+report.py      what there is to say of it
+rows.py        what load() hands on
+errors.py      the reasons of failures
 """
+
+from tuning.data.load import load
+from tuning.data.rows import Data, Kind, Row
+
+__all__ = ["Data", "Kind", "Row", "load"]

@@ -1,182 +1,192 @@
-"""Records to rows: which columns have what, and why they are taken for it."""
+"""Which columns are what, and how a record becomes a row that trl takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from presets.tuning_job import DataSettings
-from tuning.data.read import Record
+from tuning.data.errors import DataError
+from tuning.data.messages import RowBroken, is_conversation, messages, text
 from tuning.data.rows import Kind, Row
-from tuning.errors import TuningError
-
-_TOLD = 5
-"""Broken rows that are named."""
-_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant"}
-"""As ShareGPT has them, and what they are here."""
-_KNOWN_ROLES = ("system", "user", "assistant", "tool")
-_PAIRS = (("prompt", "completion"), ("question", "answer"), ("context", "response"))
-
-_Make = Callable[[Mapping[str, Any]], Row]
-
-
-class _Broken(Exception):
-    """A record that is no row; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Understood:
-    """Rows with where they come from."""
+class _Known:
+    """A way of naming columns: `first` and `last` have to be there, `more` may be."""
+
+    first: str
+    last: str = ""
+    more: str = ""
+    """What `first` is about, put behind it."""
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.first, self.last) if name)
+
+
+_CONVERSATIONS = (_Known(first="messages"), _Known(first="conversations"))
+_QUESTIONS = (
+    _Known(first="prompt", last="completion"),
+    _Known(first="instruction", last="output", more="input"),  # Alpaca
+    _Known(first="instruction", last="response", more="context"),  # Dolly
+    _Known(first="question", last="answer"),
+    _Known(first="context", last="response"),
+)
+_TEXT = (_Known(first="text"),)
+_ORDER = (*_CONVERSATIONS, *_QUESTIONS, *_TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """How rows are made of records. `asked` is empty for plain text and for conversations."""
 
     kind: Kind
-    rows: tuple[tuple[Record, Row], ...]
-    empty: tuple[Record, ...]
-    """Left out: there is nothing to learn in them."""
-    columns: str
-    """Which columns are taken for what, and why."""
+    asked: tuple[str, ...] = ()
+    """One column, or two of which the second is put behind the first."""
+    learned: str
+    """What is learned: the answer, the text, or the conversation."""
+    why: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.asked, self.learned)
+
+    def row(self, record: Mapping[str, Any], *, has_template: bool) -> tuple[Row | None, int]:
+        """A row, None where nothing is to be learned from it, and how many other contents of it are blank. Raises
+        RowBroken."""
+        if self.kind == "conversation":
+            return _conversation(record.get(self.learned), self.learned)
+        if self.kind == "text":
+            content = text(record.get(self.learned), self.learned)
+            return ({"text": content} if content.strip() else None), 0
+        return self._completion(record, has_template=has_template)
+
+    def _completion(self, record: Mapping[str, Any], *, has_template: bool) -> tuple[Row | None, int]:
+        answer = record.get(self.learned)
+        if is_conversation(record.get(self.asked[0])):
+            return _of_messages(record, self.asked[0], self.learned)
+        answer = text(answer, self.learned)
+        if not answer.strip():
+            return None, 0
+        parts = [text(record.get(name), name) for name in self.asked]
+        prompt = "\n\n".join([parts[0], *(part for part in parts[1:] if part.strip())])
+        blank = int(not prompt.strip())
+        if not has_template:
+            return {"prompt": prompt, "completion": answer}, blank
+        return {
+            "prompt": [{"role": "user", "content": prompt}],
+            "completion": [{"role": "assistant", "content": answer}],
+        }, blank
 
 
-def understand(records: Sequence[Record], data: DataSettings, has_template: bool) -> Understood:
-    """`has_template`: whether the model has a chat template, through which questions and answers go.
+def choose(columns: Sequence[str], settings: DataSettings, name: str) -> Columns:
+    """What the settings name, else what the columns' names tell, in the order of KAITO's and of common data sets.
 
-    Raises TuningError: DataColumnsUnknown, DataRowBroken, DataEmpty.
+    `name` is the file's, for messages. Raises DataError (DataColumnsUnknown).
     """
-    names = list(dict.fromkeys(name for record in records for name in record.fields))
-    kind, columns, make = _meaning(names, data, has_template)
-    rows: list[tuple[Record, Row]] = []
-    empty: list[Record] = []
-    broken: list[str] = []
-    for record in records:
-        try:
-            row = make(record.fields)
-        except _Broken as wrong:
-            broken.append(f"{record.file}, row {record.number}: {wrong}")
-            continue
-        if _is_empty(row):
-            empty.append(record)
-        else:
-            rows.append((record, row))
-    if broken:
-        more = f"; and {len(broken) - _TOLD} more" if len(broken) > _TOLD else ""
-        raise TuningError("DataRowBroken", f"{'; '.join(broken[:_TOLD])}{more}: correct or remove them")
-    if not rows:
-        raise TuningError("DataEmpty", f"none of the {len(records)} rows has anything to learn: {columns}")
-    return Understood(kind=kind, rows=tuple(rows), empty=tuple(empty), columns=columns)
-
-
-def _meaning(names: Sequence[str], data: DataSettings, has_template: bool) -> tuple[Kind, str, _Make]:
-    asked = [data.messages_column, data.context_column, data.response_column]
-    for name in asked:
-        if name is not None and name not in names:
-            raise TuningError(
-                "DataColumnsUnknown",
-                f"there is no column {name}, which DatasetConfig names; there are: {', '.join(names) or 'none'}",
-            )
-    said = "as DatasetConfig says"
-    if data.messages_column:
-        return _conversation(data.messages_column, said, has_template)
-    if data.context_column and data.response_column:
-        return _pair(data.context_column, data.response_column, said, has_template)
-    if data.response_column:
-        return _plain(data.response_column, said)
-    for name in ("messages", "conversations", "conversation"):
-        if name in names:
-            return _conversation(name, f"since there is a column {name}", has_template)
-    for question, answer in _PAIRS:
-        if question in names and answer in names:
-            return _pair(question, answer, "since there are columns of these names", has_template)
-    if "instruction" in names and "output" in names:
-        return _alpaca("input" in names, has_template)
-    if "text" in names:
-        return _plain("text", "since there is a column text")
-    raise TuningError(
+    if settings.messages_column or settings.context_column or settings.response_column:
+        return _named(columns, settings, name)
+    by_lower = {column.lower().strip(): column for column in reversed(columns)}
+    for known in _ORDER:
+        if all(column in by_lower for column in known.needed):
+            return _guessed(known, by_lower)
+    expected = "; ".join(" and ".join(known.needed) for known in _ORDER)
+    raise DataError(
         "DataColumnsUnknown",
-        f"it is not clear what to learn from the columns {', '.join(names) or '(none)'}: name them as messages, prompt "
-        "and completion, instruction and output, or text; or say which they are by DatasetConfig.messages_column, or "
-        "context_column and response_column",
+        f"{name} has {_listed(columns)}, which tells nothing of what to learn: name data.messages_column, or "
+        f"data.response_column with data.context_column, or rename them to one of: {expected}",
     )
 
 
-def _plain(name: str, why: str) -> tuple[Kind, str, _Make]:
-    return "text", f"{name} is plain text, {why}", lambda fields: {"text": _text(fields, name)}
+def must_be_in(columns: Columns, there: Sequence[str], name: str) -> None:
+    """Raise DataError (DataColumnsUnknown) for another file that lacks what the first one has."""
+    for column in (*columns.asked[:1], columns.learned):
+        if column not in there:
+            raise DataError(
+                "DataColumnsUnknown",
+                f"{name} has no column {column!r}, which the first file has; it has {_listed(there)}: give all files "
+                "the same columns",
+            )
 
 
-def _pair(question: str, answer: str, why: str, has_template: bool) -> tuple[Kind, str, _Make]:
-    def make(fields: Mapping[str, Any]) -> Row:
-        asked, answered = fields.get(question), fields.get(answer)
-        if isinstance(asked, list) and isinstance(answered, list):
-            return {"prompt": _messages(asked), "completion": _messages(answered)}
-        return _completion(_text(fields, question), _text(fields, answer), has_template)
-
-    return "completion", f"{question} is asked and {answer} is learnt, {why}", make
-
-
-def _alpaca(has_input: bool, has_template: bool) -> tuple[Kind, str, _Make]:
-    def make(fields: Mapping[str, Any]) -> Row:
-        parts = [_text(fields, "instruction"), _text(fields, "input") if has_input else ""]
-        return _completion("\n\n".join(part for part in parts if part), _text(fields, "output"), has_template)
-
-    return "completion", "instruction (with input) is asked and output is learnt, as in Alpaca's data", make
-
-
-def _completion(question: str, answer: str, has_template: bool) -> Row:
-    if not has_template:
-        return {"prompt": question, "completion": answer}
-    return {
-        "prompt": [{"role": "user", "content": question}],
-        "completion": [{"role": "assistant", "content": answer}],
-    }
-
-
-def _conversation(name: str, why: str, has_template: bool) -> tuple[Kind, str, _Make]:
-    if not has_template:
-        raise TuningError(
+def _named(columns: Sequence[str], settings: DataSettings, name: str) -> Columns:
+    for option in ("messages_column", "context_column", "response_column"):
+        column = getattr(settings, option)
+        if column and column not in columns:
+            raise DataError(
+                "DataColumnsUnknown",
+                f"data.{option} is {column!r}, and {name} has {_listed(columns)}: write one of them",
+            )
+    if settings.messages_column:
+        return Columns(kind="conversation", learned=settings.messages_column, why="data.messages_column names it")
+    if not settings.response_column:
+        raise DataError(
             "DataColumnsUnknown",
-            f"{name} has conversations, and the model has no chat template: write ModelConfig.chat_template",
+            f"data.context_column is set and data.response_column is not: write one of {', '.join(columns)}",
         )
-
-    def make(fields: Mapping[str, Any]) -> Row:
-        messages = _messages(fields.get(name))
-        if messages and messages[-1]["role"] != "assistant":
-            raise _Broken(f"{name} ends with {messages[-1]['role']}, so there is no answer to learn")
-        return {"messages": messages}
-
-    return "conversation", f"{name} has conversations, {why}", make
+    if not settings.context_column:
+        why = "data.response_column names it, and without data.context_column it is plain text"
+        return Columns(kind="text", learned=settings.response_column, why=why)
+    why = "data.context_column and data.response_column name them"
+    return Columns(kind="completion", asked=(settings.context_column,), learned=settings.response_column, why=why)
 
 
-def _messages(value: Any) -> list[dict[str, str]]:  # noqa: ANN401 - whatever stands in a file
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _Broken(f"a conversation is a list of messages, not {type(value).__name__}")
-    return [_message(each) for each in value]
+def _guessed(known: _Known, by_lower: Mapping[str, str]) -> Columns:
+    if known in _CONVERSATIONS:
+        why = f"a column is called {known.first}, as those with conversations are"
+        return Columns(kind="conversation", learned=by_lower[known.first], why=why)
+    if known in _TEXT:
+        why = "a column is called text, and none as a question or an answer is"
+        return Columns(kind="text", learned=by_lower[known.first], why=why)
+    more = (known.more,) if known.more in by_lower else ()
+    asked = (by_lower[known.first], *(by_lower[name] for name in more))
+    why = f"columns are called {' and '.join((known.first, *more, known.last))}, as questions and their answers are"
+    return Columns(kind="completion", asked=asked, learned=by_lower[known.last], why=why)
 
 
-def _message(value: Any) -> dict[str, str]:  # noqa: ANN401 - whatever stands in a file
-    if not isinstance(value, Mapping):
-        raise _Broken("a message is an object with role and content")
-    role, content = value.get("role", value.get("from")), value.get("content", value.get("value"))
-    role = _ROLES.get(str(role), role)
-    if role not in _KNOWN_ROLES:
-        raise _Broken(f"a message's role is {role!r}, and has to be one of {', '.join(_KNOWN_ROLES)}")
-    if not isinstance(content, str):
-        raise _Broken(f"the content of a message of {role} is no text")
-    return {"role": str(role), "content": content}
+def _conversation(value: object, column: str) -> tuple[Row | None, int]:
+    said = messages(_from_json(value), column)
+    if not said:
+        return None, 0
+    if said[-1]["role"] != "assistant":
+        raise RowBroken(f"the last message is from {said[-1]['role']}, and the assistant's is what is learned")
+    if not said[-1]["content"].strip():
+        return None, 0
+    return {"messages": said}, sum(not message["content"].strip() for message in said)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if value is None:
-        return ""
-    if isinstance(value, (list, dict)):
-        raise _Broken(f"{name} is no text")
-    return str(value)
+def _of_messages(record: Mapping[str, Any], asked: str, learned: str) -> tuple[Row | None, int]:
+    """A question that is a list of messages, as trl has it; its answer may be a list as well."""
+    prompt = messages(record[asked], asked)
+    answer = record.get(learned)
+    said = (
+        messages(answer, learned)
+        if is_conversation(answer)
+        else [{"role": "assistant", "content": text(answer, learned)}]
+    )
+    if not said or not said[-1]["content"].strip():
+        return None, 0
+    if said[-1]["role"] != "assistant":
+        raise RowBroken(
+            f"the last message of {learned} is from {said[-1]['role']}, and the assistant's is what is learned"
+        )
+    blank = sum(not message["content"].strip() for message in (*prompt, *said))
+    return {"prompt": prompt, "completion": said}, blank
 
 
-def _is_empty(row: Row) -> bool:
-    """Whether nothing is left to be learnt."""
-    learnt = row.get("completion", row.get("text", row.get("messages")))
-    if isinstance(learnt, list):
-        return not any(each["content"].strip() for each in learnt if each["role"] == "assistant")
-    return not str(learnt).strip()
+def _from_json(value: object) -> object:
+    """csv has a conversation as text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise RowBroken(f"its conversation is no JSON ({error})") from error
+    return value
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(repr(column)[:60] for column in columns[:20])
+    return f"the columns {shown}" if len(columns) != 1 else f"the one column {shown}"

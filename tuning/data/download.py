@@ -1,192 +1,306 @@
-"""One URL to one file: bounded, gone on with where it broke off, and not fetched again while it is the same."""
+"""A file at a URL: fetched once, gone on with where it broke off, and no longer than is allowed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import time
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 
 import httpx
-import tenacity
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from presets.tuning_job import DataSettings, TuningProgress
-from serving.weights import space
-from tuning.data.addresses import must_be_allowed, peer_must_be_allowed, shown
-from tuning.errors import TuningError
-from tuning.progress import Say
+from presets.tuning_job import DataSettings
+from serving.weights.space import human
+from tuning.data.addresses import SCHEMES, CheckedTransport
+from tuning.data.errors import DataError, room
+from tuning.data.files import DataFile
+from tuning.data.telling import Telling
 
-_ATTEMPTS = 4
-_TIMEOUT = httpx.Timeout(30.0)
-_MOST_REDIRECTS = 5
-_CHUNK = 1 << 18
-_SECONDS_BETWEEN_WORDS = 2.0
-_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
-_SETTING = "tuning.input"
+_TIMEOUT = httpx.Timeout(60, connect=10)
+"""Seconds between two pieces of an answer, and to connect."""
+_MOST_REDIRECTS = 10
+SECONDS_BEFORE_NEXT = (0.2, 1.0, 4.0, 10.0)
+"""Before another attempt, after so many in a row without a byte; then a server is given up."""
+_LONGEST_WAIT = 60.0
+"""Seconds, whatever a server says in Retry-After."""
+_CHUNK = 2**20
+
+
+def download(settings: DataSettings, directory: Path, tell: Telling) -> list[DataFile]:
+    """The files of all URLs, in their order, below `directory`.
+
+    What is there already and has not changed at its server is not fetched again; where its server does not answer, it
+    is used as it is. Raises DataError: DataRefused, DataNotFound, DataUnauthorized, DataUnreachable, DataTooLarge,
+    DataChecksumMismatch, NoSpace.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    checksums = {checksum.url: checksum.sha256 for checksum in settings.checksums}
+    files: list[DataFile] = []
+    with httpx.Client(
+        transport=CheckedTransport(settings.allowed_hosts), timeout=_TIMEOUT, follow_redirects=False, trust_env=False
+    ) as client:
+        for number, url in enumerate(settings.urls, 1):
+            name = _unlike([file.name for file in files], without_credentials(url))
+            path = directory / f"{number:03}-{hashlib.sha256(url.encode()).hexdigest()[:8]}-{_base(url)}"
+            fetch = _Download(client, url, name, path, settings.most_bytes, checksums.get(url), tell)
+            fetch.run()
+            files.append(DataFile(path=path, name=name))
+    return files
+
+
+def without_credentials(url: str) -> str:
+    """A URL as it may be told: without user and password, and without a query, which may be a signature.
+
+    >>> without_credentials("https://me:secret@example.com:8443/a/train.csv?sig=abc#x")
+    'https://example.com:8443/a/train.csv?...'
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return re.sub(r"//[^/]*@", "//", url.partition("?")[0])
+    bare = str(parsed.copy_with(username=None, password=None, query=None, fragment=None))
+    return bare + ("?..." if parsed.query else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What is known of a file, beside it; `sha256` is None as long as it is not complete."""
+
+    etag: str | None = None
+    modified: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+
+    def is_of(self, response: httpx.Response) -> bool:
+        """Whether an answer is about the same content, as far as the server tells it apart."""
+        other = _told_by(response)
+        same = other.etag == self.etag if self.etag else bool(self.modified) and other.modified == self.modified
+        return same and other.size in (None, self.size)
 
 
 class _TryAgain(Exception):
-    """What another attempt may not meet."""
+    """An answer that the next attempt may better; `after` is in seconds, where the server says so."""
+
+    def __init__(self, what: str, after: float | None = None) -> None:
+        super().__init__(what)
+        self.after = after
 
 
-class Downloads:
-    """Files below `directory`. For a with block, which closes the connections."""
+class _Download:
+    """One URL and its file; PATH.part and PATH.record lie beside it while it comes."""
 
-    def __init__(self, directory: Path, data: DataSettings, say: Say) -> None:
-        self._directory = directory
-        self._data = data
-        self._say = say
-        self._checksums = {each.url: each.sha256 for each in data.checksums}
-        self._http = httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
-        directory.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, client: httpx.Client, url: str, name: str, path: Path, most: int, sha256: str | None, tell: Telling
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._name = name
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._record = path.with_name(path.name + ".record")
+        self._most = most
+        self._sha256 = sha256
+        self._tell = tell
+        self._failures = 0
 
-    def __enter__(self) -> Downloads:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._http.close()
-
-    def fetch(self, text: str, number: int) -> Path:
-        """The file of the URL, which is the `number`th. Raises TuningError: DataUnreachable, DataNotFound, DataRefused,
-        DataTooLarge, DataChecksumMismatch; and WeightsError (NoSpace)."""
-        url = _parsed(text)
-        name = re.sub(r"[^\w.-]+", "-", url.path.rpartition("/")[2])[-80:] or "data"
-        file = self._directory / f"{number:03}-{name}"
-        partial = file.with_name(f"{file.name}.partial")
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_TryAgain, httpx.TransportError)),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=0.5, max=10),
-            reraise=True,
-        )
-        try:
-            with space.told(self._directory, f"fetching {shown(url)}"):
-                marks = attempts(self._attempt, url, file, partial)
-        except (_TryAgain, httpx.TransportError) as error:
-            raise TuningError(
-                "DataUnreachable",
-                f"{shown(url)} cannot be fetched ({error or type(error).__name__}), {_ATTEMPTS} times in a row: check "
-                "the URL, the network and the proxy settings",
-            ) from error
-        if marks is not None:
-            self._must_be_as_told(text, url, partial)
-            partial.replace(file)
-            _marks_of(file).write_text(json.dumps(marks), encoding="utf-8")
-        return file
-
-    def _attempt(self, url: httpx.URL, file: Path, partial: Path) -> dict[str, str] | None:
-        """What the server says of the bytes that are now in `partial`; None: those in `file` are still the same."""
-        known = _read(_marks_of(file)) if file.exists() else {}
-        begun = _read(_marks_of(partial)) if partial.exists() else {}
-        headers = {"Accept-Encoding": "identity"}
-        if known.get("url") == str(url):
-            headers |= {name: known[key] for name, key in _CONDITIONS.items() if known.get(key)}
-        elif begun.get("url") == str(url) and begun.get("etag"):
-            headers |= {"Range": f"bytes={partial.stat().st_size}-", "If-Range": begun["etag"]}
-        with closing(self._answer(url, headers)) as response:
-            if response.status_code == httpx.codes.NOT_MODIFIED:
-                return None
-            self._must_be_data(url, response)
-            marks = {"url": str(url)} | {
-                key: response.headers[key] for key in ("etag", "last-modified") if key in response.headers
-            }
-            continues = response.status_code == httpx.codes.PARTIAL_CONTENT
-            there = partial.stat().st_size if continues else 0
-            length = int(response.headers.get("content-length") or 0)
-            self._bound(url, there + length)
-            space.require(self._directory, length, f"fetching {shown(url)}", settings=_SETTING)
-            _marks_of(partial).write_text(json.dumps(marks), encoding="utf-8")
-            self._receive(url, response, partial, there, there + length)
-        _marks_of(partial).unlink()
-        return marks
-
-    def _answer(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:
-        """The first answer that is no redirect. Each address on the way is checked before it is asked."""
-        for _ in range(_MOST_REDIRECTS + 1):
-            must_be_allowed(url, self._data.allowed_hosts)
-            response = self._http.send(self._http.build_request("GET", url, headers=headers), stream=True)
-            peer_must_be_allowed(response, self._data.allowed_hosts)
-            if response.next_request is None:
-                return response
-            response.close()
-            url = response.next_request.url
-        raise TuningError("DataUnreachable", f"{shown(url)} is redirected more than {_MOST_REDIRECTS} times")
-
-    def _must_be_data(self, url: httpx.URL, response: httpx.Response) -> None:
-        status = response.status_code
-        if status in _LATER:
-            raise _TryAgain(f"HTTP {status}")
-        if status in (401, 403):
-            raise TuningError("DataRefused", f"{shown(url)}: the server refuses it (HTTP {status}): use a signed URL")
-        if status in (404, 410):
-            raise TuningError("DataNotFound", f"{shown(url)}: there is no such file (HTTP {status}): correct the URL")
-        if not response.is_success:
-            raise TuningError("DataUnreachable", f"{shown(url)}: the server answers HTTP {status}")
-
-    def _bound(self, url: httpx.URL, size: int) -> None:
-        if size > self._data.most_bytes:
-            raise TuningError(
-                "DataTooLarge",
-                f"{shown(url)} has more than the {space.human(self._data.most_bytes)} that a file may have: raise "
-                "tuning.input.maxGib",
-            )
-
-    def _receive(self, url: httpx.URL, response: httpx.Response, partial: Path, there: int, total: int) -> None:
-        told = time.monotonic()
-        with partial.open("ab" if there else "wb") as out:
-            done = there
-            for chunk in response.iter_bytes(_CHUNK):
-                done += len(chunk)
-                self._bound(url, done)
-                out.write(chunk)
-                if time.monotonic() - told > _SECONDS_BETWEEN_WORDS:
-                    told = time.monotonic()
-                    of = f" of {space.human(total)}" if total > there else ""
-                    self._say(TuningProgress(phase="data", message=f"fetching {shown(url)}: {space.human(done)}{of}"))
-        if total > there and done < total:
-            raise _TryAgain(f"it broke off after {space.human(done)} of {space.human(total)}")
-
-    def _must_be_as_told(self, text: str, url: httpx.URL, file: Path) -> None:
-        wanted = self._checksums.get(text)
-        if wanted is None:
+    def run(self) -> None:
+        known = self._known()
+        complete = self._path.exists() and DataFile(path=self._path, name="").digest() == f"sha256:{known.sha256}"
+        if complete and self._sha256 is not None and self._sha256 == known.sha256:
             return
-        found = sha256_of(file)
-        if found != wanted:
-            file.unlink()
-            raise TuningError(
-                "DataChecksumMismatch",
-                f"{shown(url)} has the SHA-256 {found}, and tuning.input.sha256 says {wanted}: the file is another "
-                "than it was, or the sum is wrong",
+        self._tell.now(f"fetching {self._name}")
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(self._may_pass), stop=self._is_hopeless, wait=self._pause, reraise=True
+            ):
+                with attempt:
+                    self._attempt(known if complete else None)
+        except (httpx.TransportError, _TryAgain) as error:
+            why = str(error) or type(error).__name__
+            if complete and self._sha256 is None:
+                self._tell.now(f"{self._name} does not answer ({why}): the copy fetched earlier is used")
+                return
+            raise DataError(
+                "DataUnreachable",
+                f"{self._name} cannot be fetched ({why}), {self._failures} times in a row: check the URL, the network "
+                "and the proxy settings",
+            ) from error
+
+    def _attempt(self, complete: _Record | None) -> None:
+        """Have the whole file, or raise. A record that is complete is asked about, a part is gone on with."""
+        start = 0 if complete or not self._part.exists() else self._part.stat().st_size
+        known = complete or self._known()
+        with self._answer(_conditions(known, complete is not None, start)) as response:
+            self._must_be_content(response)
+            if complete and (response.status_code == httpx.codes.NOT_MODIFIED or complete.is_of(response)):
+                self._must_have_checksum(complete.sha256 or "")
+                return
+            told = _told_by(response)
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                start = 0
+            elif _start_of(response) != start:
+                self._part.unlink(missing_ok=True)
+                raise _TryAgain("it sent another part than was asked for")
+            total = None if told.size is None else start + told.size
+            self._must_be_short(total or start)
+            with room(self._path.parent, max(0, (total or start) - start), f"fetching {self._name}"):
+                self._record.write_text(json.dumps(asdict(told) | {"size": None}))
+                sha256 = self._receive(response, start, total)
+                self._must_have_checksum(sha256)
+                size = self._part.stat().st_size
+                self._part.replace(self._path)
+                self._record.write_text(json.dumps(asdict(told) | {"size": size, "sha256": sha256}))
+
+    @contextmanager
+    def _answer(self, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        """The answer at the end of all redirects. Each goes through the transport, which looks at its address."""
+        url = _parsed(self._url, self._name)
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._client.stream("GET", url, headers=headers | {"Accept-Encoding": "identity"}) as response:
+                if not response.has_redirect_location:
+                    yield response
+                    return
+                to = response.headers["Location"]
+                try:
+                    url = _parsed(str(url.join(to)), f"what {self._name} redirects to, {without_credentials(to)},")
+                except httpx.InvalidURL:
+                    raise DataError(
+                        "DataUnreachable", f"{self._name} redirects to what is no URL: correct the URL"
+                    ) from None
+        raise DataError(
+            "DataUnreachable", f"{self._name} redirects more than {_MOST_REDIRECTS} times: use the URL of the file"
+        )
+
+    def _must_be_content(self, response: httpx.Response) -> None:
+        """Raise what an answer without the file means."""
+        status = response.status_code
+        if status in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT, httpx.codes.NOT_MODIFIED):
+            return
+        if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self._part.unlink(missing_ok=True)
+            raise _TryAgain("it has become shorter")
+        if status >= 500 or status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT):
+            after = response.headers.get("Retry-After", "")
+            raise _TryAgain(f"HTTP {status}", float(after) if after.isdecimal() else None)
+        if status in (401, 403, 407):
+            raise DataError(
+                "DataUnauthorized",
+                f"{self._name} is refused (HTTP {status}): use a signed URL, or write the login into the URL",
+            )
+        if status in (404, 410):
+            raise DataError("DataNotFound", f"there is nothing at {self._name} (HTTP {status}): correct the URL")
+        raise DataError("DataUnreachable", f"{self._name} is answered with HTTP {status}: correct the URL")
+
+    def _receive(self, response: httpx.Response, start: int, total: int | None) -> str:
+        """Write the body behind the first `start` bytes; the sha256 of the whole file."""
+        hasher = hashlib.sha256()
+        if start:
+            with self._part.open("rb") as there:
+                while chunk := there.read(_CHUNK):
+                    hasher.update(chunk)
+        done = start
+        with self._part.open("ab" if start else "wb") as out:
+            for chunk in response.iter_raw():
+                done += len(chunk)
+                self._must_be_short(done)
+                hasher.update(chunk)
+                out.write(chunk)
+                self._failures = 0
+                self._tell.bytes(f"fetching {self._name}", done, total)
+        return hasher.hexdigest()
+
+    def _must_be_short(self, size: int) -> None:
+        if size > self._most:
+            self._part.unlink(missing_ok=True)
+            raise DataError(
+                "DataTooLarge",
+                f"{self._name} is larger than {human(self._most)} ({self._most} bytes): split it, or raise "
+                "data.most_bytes",
             )
 
+    def _must_have_checksum(self, sha256: str) -> None:
+        if self._sha256 not in (None, sha256):
+            self._part.unlink(missing_ok=True)
+            raise DataError(
+                "DataChecksumMismatch",
+                f"{self._name} has the sha256 {sha256}, not {self._sha256}: it has changed or was damaged on its way; "
+                "if the change is meant, correct data.checksums",
+            )
 
-_CONDITIONS = {"If-None-Match": "etag", "If-Modified-Since": "last-modified"}
+    def _known(self) -> _Record:
+        """What an earlier attempt has written, nothing where that is not to be read."""
+        try:
+            return _Record(**json.loads(self._record.read_text()))
+        except (OSError, ValueError, TypeError):
+            return _Record()
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Whether another attempt may succeed; counts those in a row without a byte."""
+        passing = isinstance(error, (httpx.TransportError, _TryAgain))
+        self._failures += passing
+        return passing
+
+    def _is_hopeless(self, _state: RetryCallState) -> bool:
+        return self._failures > len(SECONDS_BEFORE_NEXT)
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.after if isinstance(error, _TryAgain) and error.after is not None else 0.0
+        if self._failures > len(SECONDS_BEFORE_NEXT):
+            return 0.0  # tenacity asks before it asks whether to stop
+        pause = max(SECONDS_BEFORE_NEXT[self._failures - 1], min(asked, _LONGEST_WAIT))
+        self._tell.now(f"{self._name}: {str(error) or type(error).__name__}, another attempt in {pause:.1f} s")
+        return pause
 
 
-def sha256_of(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _conditions(known: _Record, complete: bool, start: int) -> dict[str, str]:
+    """Headers that ask for a file only if it is another than that one, or only for what is missing of it."""
+    if complete:
+        headers = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+        return {name: value for name, value in headers.items() if value}
+    # RFC 9110, 13.1.5: a weak validator does not tell byte for byte.
+    strong = known.etag if known.etag and not known.etag.startswith("W/") else known.modified
+    return {"Range": f"bytes={start}-", "If-Range": strong} if start and strong else {}
 
 
-def _parsed(text: str) -> httpx.URL:
+def _told_by(response: httpx.Response) -> _Record:
+    """What headers say; the size is that of the body."""
+    length = response.headers.get("Content-Length", "")
+    return _Record(
+        etag=response.headers.get("ETag"),
+        modified=response.headers.get("Last-Modified"),
+        size=int(length) if length.isdecimal() else None,
+    )
+
+
+def _start_of(response: httpx.Response) -> int | None:
+    where = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(where[1]) if where else None
+
+
+def _parsed(url: str, what: str) -> httpx.URL:
     try:
-        url = httpx.URL(text)
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise TuningError("DataRefused", f"{text[:200]!r} is no URL ({error}): correct it") from error
-    if not url.host:
-        raise TuningError("DataRefused", f"{text[:200]!r} is no URL: it begins with https://HOST/")
-    return url
+        raise DataError("DataRefused", f"{what} is no URL ({error}): correct it") from None
+    if parsed.scheme not in SCHEMES or not parsed.host:
+        raise DataError(
+            "DataRefused", f"{what} is no http or https URL, and nothing else is fetched: put the file on a web server"
+        )
+    return parsed
 
 
-def _marks_of(file: Path) -> Path:
-    return file.with_name(f".{file.name}.json")
+def _base(url: str) -> str:
+    """A file name that keeps the ending, whatever the URL has in its path."""
+    name = PurePosixPath(without_credentials(url).removesuffix("?...")).name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-80:].lstrip(".") or "data"
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+def _unlike(others: list[str], name: str) -> str:
+    """The name, with a number where another URL differs in its query alone."""
+    same = sum(other == name or other.startswith(f"{name} (") for other in others)
+    return f"{name} ({same + 1})" if same else name

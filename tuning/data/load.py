@@ -1,74 +1,60 @@
-"""The whole step, from a job's source to rows and a report."""
+"""The whole data step."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from presets.tuning_job import TuningJob, TuningProgress
-from tuning.data import report
-from tuning.data.columns import Understood, understand
-from tuning.data.download import sha256_of
-from tuning.data.read import read
+from presets.tuning_job import TuningJob
+from tuning.data import report as reports
+from tuning.data.errors import DataError
+from tuning.data.examples import read_all
+from tuning.data.lengths import lengths
 from tuning.data.rows import Data
-from tuning.data.source import files_of
-from tuning.data.split import duplicates, split
-from tuning.errors import TuningError
+from tuning.data.source import fetch
+from tuning.data.split import split
+from tuning.data.telling import Telling
+from tuning.data.template import Renderer
 from tuning.progress import Say
-
-REPORT = "data-report.json"
 
 
 def load(job: TuningJob, tokenizer: PreTrainedTokenizerBase, say: Say) -> Data:
-    """All rows in memory. Raises TuningError with one of the package's reasons, and WeightsError."""
-    directory = Path(job.directory)
-    files = files_of(job.data, directory / "data", say)
-    digests = {name: f"sha256:{sha256_of(path)}" for name, path in files.items()}
-    say(TuningProgress(phase="data", message=f"reading {', '.join(files)}"[:200]))
-    records = [record for name, path in files.items() for record in read(name, path)]
-    if not records:
-        raise TuningError("DataEmpty", f"{', '.join(files)}: there are no rows")
-    understood = understand(records, job.data, bool(tokenizer.chat_template))
-    counted = report.sizes([row for _, row in understood.rows], tokenizer)
-    understood, counted = _learnable(understood, counted, job.max_length)
-    rows = [row for _, row in understood.rows]
-    train, held_out = split(rows, job)
-    summary = report.write(
-        directory / REPORT,
-        understood,
-        counted,
-        job.max_length,
-        train=len(train),
-        held_out=len(held_out),
-        duplicates=duplicates(rows),
+    """Fetch, read, check, split and describe the data of a job. `tokenizer` is the base model's.
+
+    All rows are held in memory, some kilobytes each: meant for up to some million rows. What is fetched lies below
+    job.directory/data, the report at job.directory/data-report.json. Raises DataError, with every reason there is.
+    """
+    directory, tell = Path(job.directory), Telling(say)
+    try:
+        (directory / "data").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            "NoSpace", f"the job's directory {directory} cannot be written ({error.strerror}): make it writable"
+        ) from error
+    renderer = Renderer(job, tokenizer)
+    files = fetch(job.data, directory / "data", tell)
+    tell.now(f"reading {len(files)} files" if len(files) > 1 else f"reading {files[0].name}")
+    digests = {file.name: file.digest() for file in files}
+    examples = read_all(files, job.data, directory / "data" / "plain", tell, has_template=renderer.has_template)
+    tell.now(f"counting the tokens of {len(examples.rows)} rows")
+    found = lengths(examples, job, tokenizer, renderer, tell)
+    numbers = [number for number in range(len(examples.rows)) if number not in found.filled]
+    parts = split([examples.rows[number] for number in numbers], job).of(numbers)
+    report = reports.Report(
+        examples=examples,
+        split=parts,
+        lengths=found,
+        tokens=reports.token_counts(found, len(numbers), job.max_length),
         digests=digests,
     )
-    say(TuningProgress(phase="data", message=summary))
+    report.write(directory / reports.FILE)
+    tell.now(report.summary)
     return Data(
-        kind=understood.kind,
-        train=train,
-        held_out=held_out,
+        kind=examples.columns.kind,
+        train=tuple(examples.rows[number] for number in parts.train),
+        held_out=tuple(examples.rows[number] for number in parts.held_out),
         digests=digests,
-        report=directory / REPORT,
-        summary=summary,
+        report=directory / reports.FILE,
+        summary=report.summary,
     )
-
-
-def _learnable(
-    understood: Understood, counted: list[report.Sizes], max_length: int
-) -> tuple[Understood, list[report.Sizes]]:
-    """Without the rows whose question alone is as long as a row may be: their answer is cut off."""
-    pairs = list(zip(understood.rows, counted, strict=True))
-    kept = [(row, size) for row, size in pairs if size.asked < max_length]
-    lost = [row for row, size in pairs if size.asked >= max_length]
-    if not kept:
-        longest = max(size.whole for size in counted)
-        raise TuningError(
-            "DataEmpty",
-            f"the questions alone have {max_length:,} tokens or more in all {len(pairs)} rows, so that no answer is "
-            f"left to learn: raise TrainingArguments.max_length, up to {longest:,}",
-        )
-    empty = (*understood.empty, *(record for record, _ in lost))
-    return replace(understood, rows=tuple(row for row, _ in kept), empty=empty), [size for _, size in kept]

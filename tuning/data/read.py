@@ -1,190 +1,198 @@
-"""A file to its records. What it is shows in its first bytes; its name only tells csv from json lines and from text."""
+"""From a file to records: what its rows have, by column, with the number of each row.
+
+Rows are numbered from 1. In csv the line with the columns' names does not count; in jsonl the number is that of the
+line.
+"""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.feather
+import pyarrow.ipc
 import pyarrow.parquet
 
-from tuning.errors import TuningError
+from serving.weights.space import human
+from tuning.data.errors import DataError
+from tuning.data.files import DataFile
+from tuning.data.formats import Format, encoding, rows_within
 
-_PARQUET, _ARROW, _GZIP = b"PAR1", b"ARROW1", b"\x1f\x8b"
-_STREAM = b"\xff\xff\xff\xff"
-"""How an Arrow stream begins, which has no magic."""
-_TOLD = 5
-"""Broken rows that are named."""
-csv.field_size_limit(2**30)  # a document may be one field
+_BATCH = 1000
+"""Rows that are read at once, and of which the columns of JSON are gathered."""
+_MOST_JSON = 2**30
+"""Bytes of a file with one JSON value, which takes several times as much memory."""
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row that is none; `why` goes on after "row 3: "."""
+
+    why: str
+
+
+Record = Mapping[str, Any] | Broken
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """A row of a file, as it stands there."""
-
-    file: str
-    number: int
-    """From 1; of a csv file without its header."""
-    fields: Mapping[str, Any]
+class Table:
+    columns: tuple[str, ...]
+    """Of json and jsonl those of the first 1000 rows."""
+    records: Iterator[tuple[int, Record]]
+    """Read as they are asked for. Raises DataError (DataUnreadable) where the file is damaged further on."""
 
 
-def read(name: str, path: Path) -> list[Record]:
-    """Raises TuningError: DataEmpty, DataUnreadable, DataRowBroken."""
-    raw_head = _head(path)
-    if not raw_head:
-        raise TuningError("DataEmpty", f"{name} has no bytes: is it the right file?")
-    packed = raw_head.startswith(_GZIP)
-    head = _unpacked_head(name, path) if packed else raw_head
-    plain = name.lower().removesuffix(".gz")
-    _refuse_pages(name, head)
-    if head.startswith((_PARQUET, _ARROW, _STREAM)):
-        rows = list(_table(name, path, head, packed))
-        return [Record(file=name, number=number, fields=row) for number, row in enumerate(rows, 1)]
-    text = _text(name, path, packed)
-    if not text.strip():
-        raise TuningError("DataEmpty", f"{name} has no rows: is it the right file?")
-    first = text.lstrip()[0]
-    if first == "[" and not plain.endswith((".csv", ".tsv", ".txt")):
-        records = _whole(name, text)
-    elif first == "{" and not plain.endswith((".csv", ".tsv", ".txt")):
-        records = _lines(name, text)
-    elif plain.endswith(".txt"):
-        records = [(number, {"text": line}) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    elif plain.endswith((".json", ".jsonl", ".ndjson")):
-        raise TuningError("DataUnreadable", f"{name} is no JSON: it begins with {text.lstrip()[:40]!r}")
-    else:
-        records = _table_of_text(name, text, "\t" if plain.endswith(".tsv") else ",")
-    return [Record(file=name, number=number, fields=fields) for number, fields in records]
+def read(file: DataFile, form: Format) -> Table:
+    """Open a file that is not compressed. Raises DataError: DataUnreadable, DataTooLarge."""
+    return _READERS[form](file)
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
-
-
-def _unpacked_head(name: str, path: Path) -> bytes:
+def _csv(file: DataFile) -> Table:
+    csv.field_size_limit(sys.maxsize)
+    lines = _lines(file, newline="")
+    first = next(lines)
+    delimiter = max(_DELIMITERS, key=first.count)
+    rows = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     try:
-        with gzip.open(path) as file:
-            return file.read(512)
-    except (OSError, EOFError) as error:
-        raise TuningError("DataUnreadable", f"{name} is damaged ({error}): fetch or make it again") from error
-
-
-def _refuse_pages(name: str, head: bytes) -> None:
-    start = head.lstrip()[:64].lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise TuningError(
-            "DataUnreadable",
-            f"{name} is a web page and no data: it may ask for a login, or lead to a page about the file; use the "
-            "URL of the file itself",
-        )
-    if start.startswith(b"version https://git-lfs"):
-        raise TuningError("DataUnreadable", f"{name} is a git-lfs pointer and not the file: use the URL of the file")
-
-
-def _table(name: str, path: Path, head: bytes, packed: bool) -> Iterator[Mapping[str, Any]]:
-    source: Any = io.BytesIO(gzip.decompress(path.read_bytes())) if packed else path
-    try:
-        if head.startswith(_PARQUET):
-            table = pyarrow.parquet.read_table(source)
-        elif head.startswith(_ARROW):
-            table = pyarrow.feather.read_table(source)
-        else:
-            with pa.ipc.open_stream(source if packed else pa.memory_map(str(path))) as stream:
-                table = stream.read_all()
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise TuningError(
-            "DataUnreadable", f"{name} is truncated or damaged ({str(error)[:200]}): fetch or make it again"
-        ) from error
-    for batch in table.to_batches():
-        yield from batch.to_pylist()
-
-
-def _text(name: str, path: Path, packed: bool) -> str:
-    try:
-        raw = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TuningError(
-            "DataUnreadable", f"{name} is no text in UTF-8 (byte {error.start}), nor parquet or arrow: convert it"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise TuningError("DataUnreadable", f"{name} is damaged ({error}): fetch or make it again") from error
-
-
-def _whole(name: str, text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    """A list of objects."""
-    try:
-        rows = json.loads(text)
-    except ValueError as error:
-        raise TuningError("DataUnreadable", f"{name} is no JSON ({error}): correct it") from error
-    return _objects(name, list(enumerate(rows, 1)))
-
-
-def _lines(name: str, text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    """An object a line; or one object over several lines, whose only list is the rows."""
-    rows: list[tuple[int, Any]] = []
-    broken: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((number, json.loads(line)))
-        except ValueError as error:
-            broken.append(f"row {number} ({error})")
-    if broken and not rows:
-        return _within(name, text)
-    if broken:
-        raise _broken(name, broken, "is no JSON")
-    if len(rows) == 1 and isinstance(rows[0][1], dict):
-        lists = [value for value in rows[0][1].values() if isinstance(value, list)]
-        if len(lists) == 1 and lists[0] and all(isinstance(each, dict) and "role" not in each for each in lists[0]):
-            return _objects(name, list(enumerate(lists[0], 1)))
-    return _objects(name, rows)
-
-
-def _within(name: str, text: str) -> list[tuple[int, Mapping[str, Any]]]:
-    try:
-        whole = json.loads(text)
-    except ValueError as error:
-        raise TuningError("DataUnreadable", f"{name} is no JSON ({error}): correct it") from error
-    lists = [value for value in whole.values() if isinstance(value, list)]
-    if len(lists) != 1:
-        raise TuningError(
-            "DataUnreadable", f"{name} is one object with {len(lists)} lists: write a list of rows, or a row a line"
-        )
-    return _objects(name, list(enumerate(lists[0], 1)))
-
-
-def _objects(name: str, rows: list[tuple[int, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
-    broken = [f"row {number}" for number, row in rows if not isinstance(row, dict)]
-    if broken:
-        raise _broken(name, broken, "is no object")
-    return rows
-
-
-def _table_of_text(name: str, text: str, delimiter: str) -> list[tuple[int, Mapping[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader)
-        rows = list(enumerate(reader, 1))
+        columns = [name.strip() for name in next(rows)]
     except csv.Error as error:
-        raise TuningError("DataRowBroken", f"{name}, line {reader.line_num}: {error}: correct the quotes") from error
-    rows = [(number, row) for number, row in rows if row]
-    broken = [f"row {number} ({len(row)} fields)" for number, row in rows if len(row) != len(header)]
-    if broken:
-        raise _broken(name, broken, f"has not the {len(header)} fields of the header")
-    return [(number, dict(zip(header, row, strict=True))) for number, row in rows]
+        raise DataError("DataUnreadable", f"{file.name} has no readable line of column names ({error})") from error
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataError("DataUnreadable", f"{file.name} has two columns called {twice[0]!r}: rename one of them")
+    return Table(columns=tuple(columns), records=_csv_records(rows, columns))
 
 
-def _broken(name: str, rows: list[str], what: str) -> TuningError:
-    more = f" and {len(rows) - _TOLD} more" if len(rows) > _TOLD else ""
-    verb = what if len(rows) == 1 else what.replace("is no", "are no").replace("has not", "have not")
-    return TuningError("DataRowBroken", f"{name}: {', '.join(rows[:_TOLD])}{more} {verb}: correct or remove them")
+def _csv_records(rows: Iterator[list[str]], columns: Sequence[str]) -> Iterator[tuple[int, Record]]:
+    for number in itertools.count(1):
+        try:
+            fields = next(rows)
+            while not fields:
+                fields = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # Where a quote is missing, nobody knows where the next row begins.
+            yield number, Broken(f"it is no row of csv ({error})")
+            return
+        if len(fields) != len(columns):
+            yield number, Broken(f"it has {len(fields)} fields, and there are {len(columns)} columns")
+        else:
+            yield number, dict(zip(columns, fields, strict=True))
+
+
+def _jsonl(file: DataFile) -> Table:
+    return _of_json(_json_records(_lines(file)))
+
+
+def _json_records(lines: Iterator[str]) -> Iterator[tuple[int, Record]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, _object(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                yield number, Broken(f"it is no JSON ({error})")
+
+
+def _json(file: DataFile) -> Table:
+    if (size := file.path.stat().st_size) > _MOST_JSON:
+        raise DataError(
+            "DataTooLarge",
+            f"{file.name} is one JSON value of {human(size)}, which is read in one piece, up to {human(_MOST_JSON)}: "
+            "write it as jsonl, with an object a line",
+        )
+    try:
+        value = json.loads("".join(_lines(file)))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "DataUnreadable", f"{file.name} is no JSON ({error}): correct it, or write an object a line as jsonl"
+        ) from error
+    rows = value if isinstance(value, list) else rows_within(value)
+    if rows is None:
+        raise DataError(
+            "DataUnreadable",
+            f"{file.name} is one JSON object, and not with one list of rows in it: write a list of objects, or jsonl",
+        )
+    return _of_json(enumerate(map(_object, rows), 1))
+
+
+def _of_json(records: Iterator[tuple[int, Record]]) -> Table:
+    first = list(itertools.islice(records, _BATCH))
+    columns = dict.fromkeys(name for _, record in first if not isinstance(record, Broken) for name in record)
+    return Table(columns=tuple(columns), records=itertools.chain(first, records))
+
+
+def _object(value: object) -> Record:
+    if isinstance(value, dict):
+        return value
+    return Broken(f"it is {type(value).__name__} and not an object with columns")
+
+
+def _parquet(file: DataFile) -> Table:
+    opened = _of_arrow(file, lambda: pyarrow.parquet.ParquetFile(file.path, memory_map=True))
+    return _batched(file, opened.schema_arrow, opened.iter_batches(batch_size=_BATCH))
+
+
+def _arrow(file: DataFile) -> Table:
+    opened = _of_arrow(file, lambda: pyarrow.ipc.open_file(pa.memory_map(str(file.path))))
+    return _batched(file, opened.schema, (opened.get_batch(index) for index in range(opened.num_record_batches)))
+
+
+def _arrow_stream(file: DataFile) -> Table:
+    opened = _of_arrow(file, lambda: pyarrow.ipc.open_stream(pa.memory_map(str(file.path))))
+    return _batched(file, opened.schema, iter(opened))
+
+
+def _batched(file: DataFile, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Table:
+    def records() -> Iterator[tuple[int, Record]]:
+        number = 0
+        while (batch := _of_arrow(file, lambda: next(batches, None))) is not None:
+            for offset in range(0, batch.num_rows, _BATCH):
+                for row in _of_arrow(file, batch.slice(offset, _BATCH).to_pylist):
+                    number += 1
+                    yield number, row
+
+    return Table(columns=tuple(schema.names), records=records())
+
+
+def _of_arrow(file: DataFile, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what pyarrow returns
+    try:
+        return call()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            "DataUnreadable",
+            f"{file.name} is cut off or damaged ({' '.join(str(error).split())[:200]}): write or upload it again",
+        ) from error
+
+
+def _lines(file: DataFile, newline: str | None = None) -> Iterator[str]:
+    """The lines of a text file. Raises DataError (DataUnreadable) where it is in another encoding."""
+    name = encoding(file)
+    with file.path.open(encoding=name, newline=newline) as text:
+        lines = iter(text)
+        for number in itertools.count(1):
+            try:
+                line = next(lines)
+            except StopIteration:
+                return
+            except UnicodeError as error:
+                raise DataError(
+                    "DataUnreadable",
+                    f"{file.name} is not in UTF-8, near line {number} ({error}): save it in UTF-8",
+                ) from error
+            yield line
+
+
+_READERS: dict[Format, Callable[[DataFile], Table]] = {
+    "csv": _csv,
+    "json": _json,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "arrow_stream": _arrow_stream,
+}

@@ -1,118 +1,145 @@
-"""What there is to say of the data, before a model is loaded: sizes in tokens above all."""
+"""What there is to say of the data: a file for programs, a sentence for people."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from tuning.data.errors import room
+from tuning.data.examples import MOST_NAMED, Examples, Place
+from tuning.data.lengths import Lengths
+from tuning.data.split import Split
 
-from tuning.data.columns import Understood
-from tuning.data.read import Record
-from tuning.data.rows import Row
-
-_NAMED = 20
-"""Rows of one sort that the report names."""
-_BATCH = 1000
+FILE = "data-report.json"
+_MOST_LISTED = 1000
+"""Rows that the file names of each kind."""
+_PERCENTILE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Tokens of a row: all of it, and of these what is asked before anything is learnt."""
+class TokenCounts:
+    """Of rows that are kept, uncut; of `rows` of them."""
 
-    whole: int
-    asked: int
-
-
-def sizes(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> list[Sizes]:
-    """As the trainer will see them, before anything is cut."""
-    whole = _counted([_rendered(row, tokenizer) for row in rows], tokenizer)
-    asked = _counted([_question(row, tokenizer) for row in rows], tokenizer)
-    return [Sizes(whole=one, asked=other) for one, other in zip(whole, asked, strict=True)]
-
-
-def write(
-    file: Path,
-    understood: Understood,
-    counted: Sequence[Sizes],
-    max_length: int,
-    *,
-    train: int,
-    held_out: int,
-    duplicates: int,
-    digests: Mapping[str, str],
-) -> str:
-    """Write the report as JSON; a sentence of it for people."""
-    lengths = sorted(each.whole for each in counted)
-    cut = [record for (record, _), each in zip(understood.rows, counted, strict=True) if each.whole > max_length]
-    longest = max(zip(counted, understood.rows, strict=True), key=lambda pair: pair[0].whole)
-    report = {
-        "rows": len(lengths) + len(understood.empty),
-        "trained_on": train,
-        "held_out": held_out,
-        "columns": understood.columns,
-        "kind": understood.kind,
-        "tokens": {
-            "all": sum(lengths),
-            "mean": round(sum(lengths) / len(lengths), 1),
-            "median": lengths[len(lengths) // 2],
-            "95th_percentile": lengths[min(len(lengths) - 1, len(lengths) * 95 // 100)],
-            "longest": longest[0].whole,
-            "longest_row": _named(longest[1][0]),
-        },
-        "max_length": max_length,
-        "cut": {"rows": len(cut), "share": round(len(cut) / len(lengths), 4), "which": _names(cut)},
-        "duplicates": duplicates,
-        "empty": {"rows": len(understood.empty), "which": _names(understood.empty)},
-        "files": dict(digests),
-    }
-    file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return _sentence(report)
+    rows: int
+    total: int
+    """Of all rows that are kept; reckoned from the mean where not all were counted."""
+    mean: float
+    p95: int
+    longest: int
+    max_length: int
+    truncated: int
+    """Rows longer than max_length, of those counted."""
+    truncated_share: float
 
 
-def _sentence(report: Mapping[str, Any]) -> str:
-    tokens, cut, empty = report["tokens"], report["cut"], report["empty"]
-    parts = [
-        f"{report['trained_on']} rows to train on and {report['held_out']} held out",
-        f"{tokens['all']:,} tokens, {tokens['longest']:,} in the longest row",
-        report["columns"],
-    ]
-    parts += [f"{cut['rows']} rows are cut off at {report['max_length']:,} tokens"] if cut["rows"] else []
-    parts += [f"{empty['rows']} empty rows are left out"] if empty["rows"] else []
-    parts += [f"{report['duplicates']} rows are there twice"] if report["duplicates"] else []
-    return "; ".join(parts)
+def token_counts(found: Lengths, kept: int, max_length: int) -> TokenCounts:
+    counted = sorted(
+        count for number, count in zip(found.rows, found.tokens, strict=True) if number not in found.filled
+    )
+    # A sample may have drawn none of the few rows that are kept.
+    counted = counted or [0]
+    mean = sum(counted) / len(counted)
+    truncated = sum(count > max_length for count in counted)
+    return TokenCounts(
+        rows=len(counted),
+        total=sum(counted) if len(counted) == kept else round(mean * kept),
+        mean=round(mean, 1),
+        p95=counted[min(len(counted) - 1, int(_PERCENTILE * len(counted)))],
+        longest=counted[-1],
+        max_length=max_length,
+        truncated=truncated,
+        truncated_share=round(truncated / len(counted), 4),
+    )
 
 
-def _rendered(row: Row, tokenizer: PreTrainedTokenizerBase) -> str:
-    messages = row.get("messages")
-    if messages is None and isinstance(row.get("prompt"), list):
-        messages = [*row["prompt"], *row["completion"]]
-    if messages is not None:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False))
-    return str(row.get("text") or f"{row.get('prompt', '')}{row.get('completion', '')}")
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    examples: Examples
+    split: Split
+    lengths: Lengths
+    tokens: TokenCounts
+    digests: Mapping[str, str]
+
+    def write(self, file: Path) -> None:
+        """Raises DataError (NoSpace)."""
+        making = file.with_name(file.name + ".making")
+        with room(file.parent, 0, "the report on the data"):
+            making.write_text(json.dumps(self._content(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            making.replace(file)
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        columns, tokens, split = self.examples.columns, self.tokens, self.split
+        files = f"{len(self.digests)} files" if len(self.digests) > 1 else next(iter(self.digests))
+        parts = [
+            f"{len(split.train) + len(split.held_out)} rows of {files} with {_and(columns.all)} ({columns.why})",
+            f"{len(split.train)} are trained on and {len(split.held_out)} held out",
+            f"{tokens.mean:.0f} tokens on average, 95% of the rows up to {tokens.p95}, the longest {tokens.longest}"
+            + self._sampled(),
+        ]
+        if tokens.truncated:
+            longest = self.examples.told([place for place, _ in self._longest() if _ > tokens.max_length])
+            parts.append(
+                f"{tokens.truncated_share:.1%} of the rows are cut at max_length, {tokens.max_length} tokens (longest: "
+                f"{longest})"
+            )
+        if split.duplicates:
+            parts.append(f"{split.duplicates} rows are exact duplicates, which are trained on and not held out")
+        if empty := self.examples.empty:
+            parts.append(f"{len(empty)} left out as blank ({self.examples.told(empty)})")
+        if filled := self._filled():
+            parts.append(
+                f"{len(filled)} left out as the question alone takes max_length ({self.examples.told(filled)})"
+            )
+        if self.examples.blanks:
+            parts.append(f"{self.examples.blanks} contents that are not learned are blank")
+        return "; ".join(parts)
+
+    def _content(self) -> dict[str, object]:
+        columns, split = self.examples.columns, self.split
+        return {
+            "kind": columns.kind,
+            "columns": {"asked": list(columns.asked), "learned": columns.learned, "why": columns.why},
+            "rows": len(split.train) + len(split.held_out),
+            "train": len(split.train),
+            "held_out": len(split.held_out),
+            "held_out_rows": self._listed([self.examples.places[number] for number in split.held_out]),
+            "tokens": asdict(self.tokens) | {"sampled": bool(self._sampled())},
+            "longest": [{**self._named(place), "tokens": count} for place, count in self._longest()],
+            "duplicates": split.duplicates,
+            "empty": {"count": len(self.examples.empty), "rows": self._listed(self.examples.empty)},
+            "question_too_long": {"count": len(self._filled()), "rows": self._listed(self._filled())},
+            "blank_contents": self.examples.blanks,
+            "files": [{"name": name, "digest": digest} for name, digest in self.digests.items()],
+            "summary": self.summary,
+        }
+
+    def _longest(self) -> list[tuple[Place, int]]:
+        """The longest rows that are kept, with their tokens."""
+        kept = (
+            (count, number)
+            for number, count in zip(self.lengths.rows, self.lengths.tokens, strict=True)
+            if number not in self.lengths.filled
+        )
+        longest = sorted(kept, key=lambda each: (-each[0], each[1]))[:MOST_NAMED]
+        return [(self.examples.places[number], count) for count, number in longest]
+
+    def _filled(self) -> list[Place]:
+        return [self.examples.places[number] for number in sorted(self.lengths.filled)]
+
+    def _sampled(self) -> str:
+        count = len(self.lengths.rows)
+        return f" (counted in {count} rows drawn at random)" if count < len(self.examples.rows) else ""
+
+    def _listed(self, places: Sequence[Place]) -> list[dict[str, object]]:
+        return [self._named(place) for place in places[:_MOST_LISTED]]
+
+    def _named(self, place: Place) -> dict[str, object]:
+        return {"file": self.examples.names[place[0]], "row": place[1]}
 
 
-def _question(row: Row, tokenizer: PreTrainedTokenizerBase) -> str:
-    prompt = row.get("prompt", "")
-    if isinstance(prompt, list):
-        return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
-    return str(prompt)
-
-
-def _counted(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    counted: list[int] = []
-    for start in range(0, len(texts), _BATCH):
-        tokens = tokenizer(list(texts[start : start + _BATCH]), add_special_tokens=False, verbose=False)
-        counted += [len(each) for each in tokens["input_ids"]]
-    return counted
-
-
-def _names(records: Sequence[Record]) -> list[str]:
-    return [_named(record) for record in records[:_NAMED]]
-
-
-def _named(record: Record) -> str:
-    return f"{record.file}, row {record.number}"
+def _and(names: Sequence[str]) -> str:
+    return f"the column {names[0]}" if len(names) == 1 else f"the columns {', '.join(names[:-1])} and {names[-1]}"

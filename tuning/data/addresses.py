@@ -94,7 +94,7 @@ def _refuse_private(host: str, addresses: list[str]) -> None:
             raise DataError(
                 "DataRefused",
                 f"{host}{what} is no address of the internet, and data is not fetched from private, loopback or "
-                f"metadata addresses: if it is meant, add {host} to data.allowed_hosts",
+                f"metadata addresses: if it is meant, add {host} to tuning.input.allowedHosts",
             )
 
 

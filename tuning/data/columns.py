@@ -96,8 +96,8 @@ def choose(columns: Sequence[str], settings: DataSettings, name: str) -> Columns
     expected = "; ".join(" and ".join(known.needed) for known in _ORDER)
     raise DataError(
         "DataColumnsUnknown",
-        f"{name} has {_listed(columns)}, which tells nothing of what to learn: name data.messages_column, or "
-        f"data.response_column with data.context_column, or rename them to one of: {expected}",
+        f"{name} has {_listed(columns)}, which tells nothing of what to learn: name DatasetConfig.messages_column, or "
+        f"DatasetConfig.response_column with DatasetConfig.context_column, or rename them to one of: {expected}",
     )
 
 
@@ -121,16 +121,18 @@ def _named(columns: Sequence[str], settings: DataSettings, name: str) -> Columns
                 f"data.{option} is {column!r}, and {name} has {_listed(columns)}: write one of them",
             )
     if settings.messages_column:
-        return Columns(kind="conversation", learned=settings.messages_column, why="data.messages_column names it")
+        return Columns(
+            kind="conversation", learned=settings.messages_column, why="DatasetConfig.messages_column names it"
+        )
     if not settings.response_column:
         raise DataError(
             "DataColumnsUnknown",
-            f"data.context_column is set and data.response_column is not: write one of {', '.join(columns)}",
+            f"DatasetConfig.context_column is set and response_column is not: write one of {', '.join(columns)}",
         )
     if not settings.context_column:
-        why = "data.response_column names it, and without data.context_column it is plain text"
+        why = "DatasetConfig.response_column names it, and without DatasetConfig.context_column it is plain text"
         return Columns(kind="text", learned=settings.response_column, why=why)
-    why = "data.context_column and data.response_column name them"
+    why = "DatasetConfig.context_column and DatasetConfig.response_column name them"
     return Columns(kind="completion", asked=(settings.context_column,), learned=settings.response_column, why=why)
 
 

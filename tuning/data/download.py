@@ -219,7 +219,7 @@ class _Download:
             raise DataError(
                 "DataTooLarge",
                 f"{self._name} is larger than {human(self._most)} ({self._most} bytes): split it, or raise "
-                "data.most_bytes",
+                "tuning.input.maxGib",
             )
 
     def _must_have_checksum(self, sha256: str) -> None:
@@ -228,7 +228,7 @@ class _Download:
             raise DataError(
                 "DataChecksumMismatch",
                 f"{self._name} has the sha256 {sha256}, not {self._sha256}: it has changed or was damaged on its way; "
-                "if the change is meant, correct data.checksums",
+                "if the change is meant, correct tuning.input.sha256",
             )
 
     def _known(self) -> _Record:

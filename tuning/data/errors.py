@@ -37,7 +37,7 @@ DataNotFound: there is no such file, image, repository or split.
 DataRefused: an address, a path or a link that leads where data must not come from.
 DataRowBroken: rows that cannot be read or understood.
 DataTooFew: rows cannot be held out, as there are too few.
-DataTooLarge: a file is larger than data.most_bytes, or than can be read in one piece.
+DataTooLarge: a file is larger than tuning.input.maxGib, or than can be read in one piece.
 DataTooLong: no example has anything to learn within max_length tokens.
 DataUnauthorized: a server asks for a login, or refuses it.
 DataUnreachable: a server does not answer, or not in a way that is of use.

@@ -63,7 +63,7 @@ def plain(file: DataFile, directory: Path, most: int) -> DataFile:
                         raise DataError(
                             "DataTooLarge",
                             f"{file.name} is larger than {human(most)} when it is decompressed: split it, or raise "
-                            "data.most_bytes",
+                            "tuning.input.maxGib",
                         )
                     to.write(chunk)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

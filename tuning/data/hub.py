@@ -41,7 +41,7 @@ def dataset(source: str, most: int, directory: Path, tell: Telling) -> list[Data
     except ValueError:
         parsed = None
     if parsed is None or parsed.kind not in ("hf", "file"):
-        raise DataError("DataNotFound", f"data.dataset {source!r} is not {_FORM}")
+        raise DataError("DataNotFound", f"tuning.input.dataset {source!r} is not {_FORM}")
     if parsed.kind == "file":
         return _local(Path(parsed.target), split, source)
     # The hub has data sets in a folder of their own, which is how they are told in its errors.
@@ -73,7 +73,7 @@ class _Repository:
             if self._sizes[name] > most:
                 raise DataError(
                     "DataTooLarge",
-                    f"{name} of {source} is larger than {human(most)} ({most} bytes): raise data.most_bytes",
+                    f"{name} of {source} is larger than {human(most)} ({most} bytes): raise tuning.input.maxGib",
                 )
         missing = [name for name in names if not (self._root / name).exists()]
         self._root.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class _Repository:
         if not wanted:
             raise DataError(
                 "DataNotFound",
-                f"{source} has no csv, json, jsonl, parquet or arrow file: name a data set that has, or data.urls",
+                f"{source} has no csv, json, jsonl, parquet or arrow file: name a data set that has, or urls",
             )
         card = self._file(_CARD).read_text(errors="replace") if _CARD in self._sizes else ""
         with tempfile.TemporaryDirectory() as temporary:

@@ -33,7 +33,8 @@ def pull(reference: str, most: int, directory: Path, tell: Telling) -> list[Data
     parsed = parse_image(reference.removeprefix("oci:").removeprefix("docker://"))
     if parsed is None:
         raise DataError(
-            "DataNotFound", f"data.image {reference!r} is no reference to an image, such as registry.example.com/data:1"
+            "DataNotFound",
+            f"tuning.input.image {reference!r} is no reference to an image, such as registry.example.com/data:1",
         )
     directory.mkdir(parents=True, exist_ok=True)
     with translated(), Image(parsed) as image:
@@ -128,7 +129,7 @@ class _Pull:
         return DataError(
             "DataTooLarge",
             f"{name} of {self._image.source} is larger than {human(self._most)} ({self._most} bytes): split it, or "
-            "raise data.most_bytes",
+            "raise tuning.input.maxGib",
         )
 
     def _made(self, path: PurePosixPath) -> Path:

@@ -21,7 +21,7 @@ def fetch(settings: DataSettings, directory: Path, tell: Telling) -> list[DataFi
         if checksum.url not in settings.urls:
             raise DataError(
                 "DataChecksumMismatch",
-                f"data.checksums names {without_credentials(checksum.url)}, which is none of data.urls: correct it",
+                f"tuning.input.sha256 names {without_credentials(checksum.url)}, which is none of the urls: correct it",
             )
     if settings.urls:
         files = download(settings, directory / "urls", tell)
@@ -50,7 +50,7 @@ def _on_this_machine(root: Path) -> list[DataFile]:
         return [DataFile(path=root / name, name=str(root / name)) for name in names]
     if not root.exists():
         raise DataError(
-            "DataNotFound", f"there is no {root} on the machine where the job runs: correct data.directory, or mount it"
+            "DataNotFound", f"there is no {root} on the machine where the job runs: correct tuning.input, or mount it"
         )
     return [DataFile(path=root, name=str(root))]
 
@@ -69,5 +69,5 @@ def _must_be_usable(file: DataFile, most: int) -> None:
     if size > most:
         raise DataError(
             "DataTooLarge",
-            f"{file.name} is larger than {human(most)} ({most} bytes): split it, or raise data.most_bytes",
+            f"{file.name} is larger than {human(most)} ({most} bytes): split it, or raise tuning.input.maxGib",
         )

@@ -90,7 +90,7 @@ def test_a_named_column_that_is_missing_is_told_with_those_there_are(yard: Yard,
 
 def test_a_question_column_needs_one_with_the_answer(yard: Yard) -> None:
     error = yard.refused({"directory": str(yard.file("a.csv", "q,a\n1,2\n")), "context_column": "q"})
-    assert "data.response_column is not" in error.message
+    assert "response_column is not" in error.message
 
 
 def test_another_file_with_other_columns_is_told(yard: Yard) -> None:

@@ -125,7 +125,7 @@ def test_redirects_are_followed_and_the_login_stays_behind(yard: Yard, files: Fi
 def test_loopback_is_refused_unless_it_is_allowed(yard: Yard, files: FileServer, allowed: list[str]) -> None:
     error = yard.refused({"urls": [files.add("/a.csv", b"text\na\n")], "allowed_hosts": allowed})
     assert error.reason == "DataRefused"
-    assert "add 127.0.0.1 to data.allowed_hosts" in error.message
+    assert "add 127.0.0.1 to tuning.input.allowedHosts" in error.message
     assert not files.requests, "it was asked nevertheless"
 
 
@@ -213,7 +213,7 @@ def test_a_file_that_is_too_large_is_given_up(yard: Yard, files: FileServer, tel
     url = files.add("/train.jsonl", ROWS)
     error = yard.refused({"urls": [url], "most_bytes": 1000, **LOOPBACK})
     assert error.reason == "DataTooLarge"
-    assert "raise data.most_bytes" in error.message
+    assert "raise tuning.input.maxGib" in error.message
     assert not list((yard.root / "job" / "data" / "urls").glob("*.part")), "what was fetched of it is left there"
 
 

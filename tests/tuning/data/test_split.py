@@ -39,7 +39,7 @@ def test_as_many_rows_are_held_out_as_are_asked_for(
 
 
 def test_the_same_seed_gives_the_same_split_and_another_one_another(yard: Yard) -> None:
-    def loaded(**data: Any) -> tuple[list[int], list[int]]:  # noqa: ANN401 - fields of DataSettings
+    def loaded(**data: Any) -> tuple[list[int], list[int]]:
         found = yard.loaded("a.jsonl", texts(50), {"shuffle": True} | data, evaluation={"split": 0.2})
         return numbers(found.train), numbers(found.held_out)
 

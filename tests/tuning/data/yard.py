@@ -23,7 +23,7 @@ class Yard:
     tokenizer: PreTrainedTokenizerBase
     said: list[str] = field(default_factory=list)
 
-    def job(self, data: dict[str, Any], **settings: Any) -> TuningJob:  # noqa: ANN401 - fields of TuningJob
+    def job(self, data: dict[str, Any], **settings: Any) -> TuningJob:
         fields: dict[str, Any] = {
             "workspace": "chat",
             "preset": "smollm2-135m-instruct",
@@ -38,16 +38,16 @@ class Yard:
         }
         return TuningJob.model_validate(fields | settings | {"data": data})
 
-    def load(self, data: dict[str, Any], **settings: Any) -> Data:  # noqa: ANN401 - fields of TuningJob
+    def load(self, data: dict[str, Any], **settings: Any) -> Data:
         return load(self.job(data, **settings), self.tokenizer, self._say)
 
-    def refused(self, data: dict[str, Any], **settings: Any) -> TuningError:  # noqa: ANN401 - fields of TuningJob
+    def refused(self, data: dict[str, Any], **settings: Any) -> TuningError:
         """What load raises."""
         with pytest.raises(TuningError) as caught:
             self.load(data, **settings)
         return caught.value
 
-    def loaded(self, name: str, content: str | bytes, data: dict[str, Any] | None = None, **settings: Any) -> Data:  # noqa: ANN401
+    def loaded(self, name: str, content: str | bytes, data: dict[str, Any] | None = None, **settings: Any) -> Data:
         """Load a file of this name and content."""
         return self.load({"directory": str(self.file(name, content)), "shuffle": False, **(data or {})}, **settings)
 

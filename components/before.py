@@ -14,6 +14,8 @@ from components.planning.local_changes import ray_restart
 from components.planning.plan import Plan
 from components.planning.preview import Before
 from components.planning.tuning_changes import Tuned
+from components.reconciliation.tuning.inputs import changed
+from presets.tuning_job import DataSettings
 
 
 def before_of(plan: Plan, deployed: Deployed) -> Before:
@@ -32,9 +34,10 @@ def before_of(plan: Plan, deployed: Deployed) -> Before:
 
 def _tuned(found: dict[str, Any]) -> Tuned:
     directory = found.get("adapterDirectory") or ""
+    job = json.loads(found["job"])
     return Tuned(
-        job=json.loads(found["job"]),
-        drift=found.get("drift") or "",
+        job=job,
+        drift=found.get("drift") or changed(found.get("dataFingerprint"), DataSettings.model_validate(job["data"])),
         promoted=found.get("served") or "",
         versions=str(PurePosixPath(directory).parent) if directory else "",
     )

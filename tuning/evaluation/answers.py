@@ -43,9 +43,11 @@ def answers_to(
     """The likeliest ones. One after the other: padding would change them a little."""
     answers: list[Answer] = []
     for number, (question, wanted) in enumerate(questions, 1):
-        asked = question
-        if not isinstance(question, str):
-            asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+        asked = str(
+            question
+            if isinstance(question, str)
+            else tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+        )
         ids = torch.tensor([tokenizer(asked, add_special_tokens=False)["input_ids"]], device=model.device)
         made = model.generate(
             input_ids=ids,

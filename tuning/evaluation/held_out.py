@@ -56,10 +56,15 @@ def _tokens(row: Row, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], in
         return _ids(tokenizer, question, add_special_tokens=True), 0
     if isinstance(question, str):
         asked = _ids(tokenizer, question)
-        return asked + _ids(tokenizer, str(answer)) + [tokenizer.eos_token_id], len(asked)
+        return asked + _ids(tokenizer, str(answer)) + _end(tokenizer), len(asked)
     asked = _ids(tokenizer, tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True))
     whole = _ids(tokenizer, tokenizer.apply_chat_template([*question, *answer], tokenize=False))
     return whole, len(asked)
+
+
+def _end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    end = tokenizer.eos_token_id
+    return [end] if isinstance(end, int) else []
 
 
 def _parts(row: Row) -> tuple[Any, Any]:

@@ -25,6 +25,12 @@ def fingerprint(data: DataSettings) -> str | None:
     return hashlib.sha256("\n".join(str(mark) for mark in marks).encode()).hexdigest()[:12]
 
 
+def changed(before: str | None, data: DataSettings) -> str:
+    """What to say where the data are others than those with the fingerprint `before`; "" where that cannot be told."""
+    now = fingerprint(data) if before else None
+    return "the training data have changed" if now is not None and now != before else ""
+
+
 def _paths(data: DataSettings) -> list[Path]:
     """Files and directories of this machine."""
     named = [data.directory] if data.directory else []

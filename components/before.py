@@ -14,7 +14,7 @@ from components.planning.local_changes import ray_restart
 from components.planning.plan import Plan
 from components.planning.preview import Before
 from components.planning.tuning_changes import Tuned
-from components.reconciliation.tuning.inputs import changed
+from components.reconciliation.tuning.inputs import data_changed
 from presets.tuning_job import DataSettings
 
 
@@ -37,7 +37,8 @@ def _tuned(found: dict[str, Any]) -> Tuned:
     job = json.loads(found["job"])
     return Tuned(
         job=job,
-        drift=found.get("drift") or changed(found.get("dataFingerprint"), DataSettings.model_validate(job["data"])),
+        drift=found.get("drift")
+        or data_changed(found.get("dataFingerprint"), DataSettings.model_validate(job["data"])),
         promoted=found.get("served") or "",
         versions=str(PurePosixPath(directory).parent) if directory else "",
     )

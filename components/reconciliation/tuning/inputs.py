@@ -25,7 +25,7 @@ def fingerprint(data: DataSettings) -> str | None:
     return hashlib.sha256("\n".join(str(mark) for mark in marks).encode()).hexdigest()[:12]
 
 
-def changed(before: str | None, data: DataSettings) -> str:
+def data_changed(before: str | None, data: DataSettings) -> str:
     """What to say where the data are others than those with the fingerprint `before`; "" where that cannot be told."""
     now = fingerprint(data) if before else None
     return "the training data have changed" if now is not None and now != before else ""

@@ -26,7 +26,7 @@ from components.reconciliation.progress import say
 from components.reconciliation.ray_dashboard import RayUnreachable
 from components.reconciliation.service import NotReady
 from components.reconciliation.state import ConditionType, Finding, not_ready, ready
-from components.reconciliation.tuning.inputs import changed, fingerprint
+from components.reconciliation.tuning.inputs import data_changed, fingerprint
 from components.reconciliation.tuning.ray_jobs import JobRejected, RayJobs
 from components.reconciliation.tuning.run import TuningRequest, run
 from presets.tuning_job import ENTRYPOINT, JOB_VARIABLE, TuningJob, TuningProgress
@@ -58,7 +58,7 @@ class TuningRunProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         changed = bool(_olds.get("drift")) or any(_olds.get(key) != _news.get(key) for key in _MAKES_ANOTHER)
-        return DiffResult(changes=changed or bool(changed(_olds.get("dataFingerprint"), _job(_news).data)))
+        return DiffResult(changes=changed or bool(data_changed(_olds.get("dataFingerprint"), _job(_news).data)))
 
     def create(self, props: Props) -> CreateResult:
         return CreateResult(props["name"], _run(props, {}))
@@ -69,7 +69,7 @@ class TuningRunProvider(ResourceProvider):
     def read(self, id_: str, props: Props) -> ReadResult:
         """What refresh shows: under `drift` why the tuning has to run again."""
         return ReadResult(
-            id_, {**props, "drift": changed(props.get("dataFingerprint"), _job(props).data) or _lost(props)}
+            id_, {**props, "drift": data_changed(props.get("dataFingerprint"), _job(props).data) or _lost(props)}
         )
 
     def delete(self, _id: str, _props: Props) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import datasets
 import yaml
-from huggingface_hub import HfApi, RepoFile, hf_hub_download
+from huggingface_hub import HfApi, RepoFile
 
 from presets.weights_source import WeightsSource, parse_weights_source
 from serving.weights.hub import explained
@@ -105,8 +105,8 @@ class _Repository:
         """A file, fetched unless it is there as the hub has it."""
         with translated(), explained(self._hub):
             return Path(
-                hf_hub_download(
-                    self._name, name, repo_type="dataset", revision=self._commit, local_dir=self._root, tqdm_class=None
+                HfApi().hf_hub_download(
+                    self._name, name, repo_type="dataset", revision=self._commit, local_dir=self._root
                 )
             )
 
@@ -148,7 +148,7 @@ def _names_by_datasets(root: Path, split: str, source: str) -> list[str]:
         raise DataError(
             "DataNotFound", f"{source}: datasets cannot tell its files ({why}): the form is {_FORM}"
         ) from error
-    files = [Path(str(file)) for file in found[_chosen(name, list(found), source)]]
+    files = [Path(str(file)) for file in found[_chosen(name, [str(each) for each in found], source)]]
     if any(not file.is_relative_to(root) for file in files):
         raise DataError("DataRefused", f"{source} names files outside of it in {_CARD}: it is not used")
     return [file.relative_to(root).as_posix() for file in files]

@@ -162,7 +162,7 @@ BAD: dict[str, tuple[str, bytes, str, str]] = {
         "DataRowBroken",
         "row 2: it is list and not an object",
     ),
-    "only broken lines": ("a.jsonl", b"{a\n{b\n", "DataRowBroken", "row 1: it is no JSON"),
+    "only broken lines": ("a.jsonl", b"{a\n{b\n", "DataRowBroken", "rows 1, 2: it is no JSON"),
     "numbers as rows": ("a.json", b"[1, 2]", "DataRowBroken", "rows 1, 2: it is int and not an object"),
     "a field too many": ("a.csv", b"text,b\n1,2\n1,2,3\n", "DataRowBroken", "row 2: it has 3 fields"),
     "an open quote": ("a.csv", b'text\nfine\n"never closed\n', "DataRowBroken", "row 2: it is no row of csv"),

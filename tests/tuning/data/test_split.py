@@ -57,8 +57,8 @@ def test_rows_that_are_there_twice_are_trained_on_and_never_held_out(yard: Yard)
         data = yard.loaded("a.jsonl", content, {"shuffle": True, "shuffle_seed": seed}, evaluation={"split": 0.5})
         assert sorted(numbers(data.held_out)) == [4, 5]
         assert len(data.train) == 8
-    assert report_of(data)["duplicates"] == 4
-    assert "4 rows are exact duplicates" in data.summary
+        assert report_of(data)["duplicates"] == 4
+        assert "4 rows are exact duplicates" in data.summary
 
 
 @pytest.mark.parametrize(

@@ -121,11 +121,11 @@ def _local(root: Path, split: str, source: str) -> list[DataFile]:
             raise DataError("DataNotFound", f"{source} is one file, which has no splits: leave #{split} out")
         return [DataFile(path=root, name=str(root))]
     if (root / "dataset_dict.json").exists():
-        names = json.loads((root / "dataset_dict.json").read_text())["splits"]
+        names = _saved(root / "dataset_dict.json", "splits")
         root = root / _chosen(split, names, source)
     if (root / "state.json").exists():
         # As Dataset.save_to_disk writes it.
-        named = [entry["filename"] for entry in json.loads((root / "state.json").read_text())["_data_files"]]
+        named = [entry["filename"] for entry in _saved(root / "state.json", "_data_files")]
     elif not data_below(root):
         raise DataError(
             "DataNotFound", f"{source}: {root} has no csv, json, jsonl, parquet or arrow file: put one there"
@@ -133,6 +133,16 @@ def _local(root: Path, split: str, source: str) -> list[DataFile]:
     else:
         named = _names_by_datasets(root, split, source)
     return [DataFile(path=root / name, name=str(root / name)) for name in named]
+
+
+def _saved(file: Path, key: str) -> list[Any]:
+    """What save_to_disk has written about a data set."""
+    try:
+        return list(json.loads(file.read_text())[key])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "DataUnreadable", f"{file} is not what datasets' save_to_disk writes ({error!r}): save the data set again"
+        ) from error
 
 
 def _names_by_datasets(root: Path, split: str, source: str) -> list[str]:

@@ -240,3 +240,14 @@ def test_a_conversation_in_one_line_is_a_row_and_not_a_list(yard: Yard) -> None:
     data = yard.loaded("train.json", jsonl({"messages": talk}))
     assert data.train == ({"messages": talk},)
     assert report_of(data)["rows"] == 1
+
+
+def test_what_save_to_disk_has_not_finished_is_told(yard: Yard) -> None:
+    yard.file("saved/dataset_dict.json", "{")
+    assert yard.refused({"dataset": f"file:{yard.root}/saved"}).reason == "DataUnreadable"
+
+
+def test_a_directory_that_cannot_be_made_is_told(yard: Yard) -> None:
+    yard.file("job", "a file in its place")
+    error = yard.refused({"directory": str(yard.file("a.jsonl", LINES))})
+    assert error.reason == "DirectoryNotWritable"

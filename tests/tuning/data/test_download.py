@@ -205,7 +205,6 @@ def test_the_environments_proxy_is_used_and_private_addresses_stay_refused(
     yard: Yard, files: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", files.url(""))
-    monkeypatch.delenv("no_proxy", raising=False)
     files.add("/a.csv", b"text\nhello\n")
     assert yard.load({"urls": ["http://data.invalid/a.csv"]}).train == ({"text": "hello"},)
     assert files.requests == [("http://data.invalid/a.csv", None)]

@@ -118,3 +118,15 @@ def test_a_hub_that_is_not_there_is_told(yard: Yard, hub: HubServer, monkeypatch
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setattr("time.sleep", lambda _seconds: None)  # huggingface_hub waits 23 s
     assert yard.refused({"dataset": "hf:org/greetings"}).reason == "DataUnreachable"
+
+
+def test_what_was_fetched_serves_while_the_hub_is_down(
+    yard: Yard, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(yard, hub, {"train.jsonl": jsonl({"text": "x"}), "README.md": "# x"})
+    assert texts(yard, "hf:org/greetings") == ["x"]
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    hub.requests.clear()
+    assert texts(yard, "hf:org/greetings") == ["x"]
+    assert not hub.requests

@@ -29,7 +29,8 @@ class Repository:
 
 @dataclass
 class HubServer(LoopbackServer):
-    """Serves `repositories`, by their names; `requests` are the paths asked for, in order."""
+    """Serves `repositories`, by their names, data sets as datasets/ORG/NAME; `requests` are the paths asked for, in
+    order."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
@@ -54,11 +55,11 @@ class _Handler(LoopbackHandler):
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.state.requests.append(f"{self.command} {path}")
-        if api := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
+        if api := re.fullmatch(r"/api/(?:models/)?((?:datasets/)?[^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path):
             name, what, revision = api.groups()
             if (repository := self._repository(name, revision, download=False)) is not None:
                 self._json(_listing(repository) if what == "tree" else _about(name, repository))
-        elif file := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif file := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             name, revision, inner = file.groups()
             if (repository := self._repository(name, revision, download=True)) is not None:
                 self._file(repository, repository.root / inner, body=body)

@@ -1,7 +1,7 @@
 """From a source of data to rows to train on, before any model is loaded.
 
 load.py        the whole step
-source.py      settings to files: download.py (URLs; addresses.py), image.py, hub.py
+source.py      settings to files: download.py (URLs; addresses.py), image.py, hub.py, layout.py
 formats.py     what a file is; read.py: its rows
 columns.py     which columns are what; messages.py: contents and conversations
 examples.py    all rows of all files

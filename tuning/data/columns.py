@@ -67,6 +67,8 @@ class Columns:
     def _completion(self, record: Mapping[str, Any], *, has_template: bool) -> tuple[Row | None, int]:
         answer = record.get(self.learned)
         if is_conversation(record.get(self.asked[0])):
+            if not has_template:
+                raise RowBroken(f"{self.asked[0]} has messages, and the model has no chat template for them")
             return _of_messages(record, self.asked[0], self.learned)
         answer = text(answer, self.learned)
         if not answer.strip():

@@ -26,6 +26,7 @@ Reason = Literal[
     "DataUnauthorized",
     "DataUnreachable",
     "DataUnreadable",
+    "DirectoryNotWritable",
     "NoSpace",
 ]
 """ChatTemplateBroken: the job's chat template is no Jinja.
@@ -42,6 +43,7 @@ DataTooLong: no example has anything to learn within max_length tokens.
 DataUnauthorized: a server asks for a login, or refuses it.
 DataUnreachable: a server does not answer, or not in a way that is of use.
 DataUnreadable: a file is none of the formats, or damaged.
+DirectoryNotWritable: the job's directory cannot be written to.
 NoSpace: the disk of the job's directory is full."""
 
 _OF_WEIGHTS: dict[str, Reason] = {

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from presets.image_reference import parse_image
 from serving.oci.image import Image, Layer
 from serving.oci.layer import LayerArchive, opened, unsafe
+from serving.weights.latest import Latest
 from serving.weights.space import human
 from tuning.data.errors import DataError, room, translated
 from tuning.data.files import DataFile, data_below, is_data
@@ -25,7 +26,8 @@ _MAX_GROWTH = 20
 
 
 def pull(reference: str, most: int, directory: Path, tell: Telling) -> list[DataFile]:
-    """The data files of an image, in the order of their paths, below `directory`/HEX of the manifest's digest.
+    """The data files of an image, in the order of their paths, below `directory`/HEX of the manifest's digest; where
+    its registry does not answer, those fetched last.
 
     Raises DataError: DataNotFound, DataUnauthorized, DataUnreachable, DataUnreadable, DataRefused, DataTooLarge,
     NoSpace.
@@ -38,7 +40,8 @@ def pull(reference: str, most: int, directory: Path, tell: Telling) -> list[Data
         )
     directory.mkdir(parents=True, exist_ok=True)
     with translated(), Image(parsed) as image:
-        digest = image.digest()
+        latest = Latest(directory, image.source)
+        digest = latest.or_else(image.digest, gone="WeightsNotFound")
         root = directory / digest.rpartition(":")[2][:24]
         if not root.exists():
             tell.now(f"fetching {image.source} ({digest[:19]})")
@@ -48,6 +51,7 @@ def pull(reference: str, most: int, directory: Path, tell: Telling) -> list[Data
                 making.rename(root)
             finally:
                 shutil.rmtree(making, ignore_errors=True)
+        latest.write(digest)
     names = data_below(root)
     if not names:
         raise DataError(

@@ -90,7 +90,8 @@ class _Counter:
         """Rows with `most` tokens or more before the first answer; `known` has the tokens of whole rows."""
         plain = is_plain(rows[0])
         question: Row = {"prompt": [{"role": "user", "content": ""}], "completion": []}
-        added = _SPECIAL_BYTES if plain else len(self._asked(question).encode())
+        # Where the template takes no question alone, every long row is looked at.
+        added = _SPECIAL_BYTES if plain else len(self._asked(question).encode()) or most
         # A token is at least a byte, so that most rows need not be looked at.
         long = [
             number

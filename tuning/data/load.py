@@ -30,7 +30,8 @@ def load(job: TuningJob, tokenizer: PreTrainedTokenizerBase, say: Say) -> Data:
         (directory / "data").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            "NoSpace", f"the job's directory {directory} cannot be written ({error.strerror}): make it writable"
+            "DirectoryNotWritable",
+            f"the job's directory {directory} cannot be written to ({error.strerror}): change its mode or owner",
         ) from error
     renderer = Renderer(job, tokenizer)
     files = fetch(job.data, directory / "data", tell)

@@ -32,7 +32,7 @@ def text(value: object, column: str) -> str:
 
     Raises RowBroken for what is no text.
     """
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)

@@ -95,6 +95,8 @@ def _json_records(lines: Iterator[str]) -> Iterator[tuple[int, Record]]:
         if line.strip():
             try:
                 yield number, _object(json.loads(line))
+            except json.JSONDecodeError as error:
+                yield number, Broken(f"it is no JSON ({error.msg} at column {error.colno})")
             except (ValueError, RecursionError) as error:
                 yield number, Broken(f"it is no JSON ({error})")
 

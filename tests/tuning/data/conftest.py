@@ -22,6 +22,14 @@ def yard(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> Yard:
     return Yard(tmp_path, tokenizer)
 
 
+@pytest.fixture(autouse=True)
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine that tests run on has."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture
 def files() -> Iterator[FileServer]:
     with FileServer() as server:

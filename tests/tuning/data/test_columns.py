@@ -167,3 +167,10 @@ def test_a_chat_template_that_cannot_be_used_is_told(yard: Yard, template: str, 
     error = yard.refused({"directory": str(path)}, chat_template=template)
     assert error.reason == reason
     assert told in error.message
+
+
+def test_messages_as_a_question_need_a_chat_template(yard: Yard) -> None:
+    yard.tokenizer = copy.deepcopy(yard.tokenizer)
+    yard.tokenizer.chat_template = None
+    error = yard.refused({"directory": str(yard.file("a.jsonl", jsonl({"prompt": ASK, "completion": REPLY})))})
+    assert "row 1: prompt has messages" in error.message

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 import socket
+import ssl
+import subprocess
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from serving.weights import space
+from tests.loopback_server import LoopbackHandler
 from tests.tuning.data.file_server import FileServer
 from tests.tuning.data.yard import Yard, jsonl
 from tuning.data.addresses import is_public
@@ -200,7 +205,6 @@ def test_the_environments_proxy_is_used_and_private_addresses_stay_refused(
     yard: Yard, files: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", files.url(""))
-    monkeypatch.delenv("no_proxy", raising=False)
     files.add("/a.csv", b"text\nhello\n")
     assert yard.load({"urls": ["http://data.invalid/a.csv"]}).train == ({"text": "hello"},)
     assert files.requests == [("http://data.invalid/a.csv", None)]
@@ -287,3 +291,45 @@ def test_a_secret_in_a_url_is_told_nowhere(yard: Yard, files: FileServer, impati
     data = yard.load({"urls": [url, url.replace("sig=", "sig=x")], **LOOPBACK})
     assert list(data.digests) == [files.url("/a.csv?..."), files.url("/a.csv?... (2)")]
     assert "hunter2" not in data.report.read_text()
+
+
+class _TlsServer(FileServer):
+    """With a certificate that it signed itself, for the name data.example."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-subj", "/CN=data.example", "-addext", "subjectAltName=DNS:data.example"]
+        command += ["-keyout", str(key), "-out", str(self.certificate)]
+        subprocess.run(command, check=True, capture_output=True)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.certificate, key)
+
+    def listening(self, handler: type[LoopbackHandler]) -> ThreadingHTTPServer:
+        server = super().listening(handler)
+        server.socket = self._context.wrap_socket(server.socket, server_side=True)
+        return server
+
+    @property
+    def port(self) -> str:
+        return self.host.partition(":")[2]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_the_certificate_is_that_of_the_name_although_the_address_is_connected_to(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    def here(_host: object, port: int, *_: object, **__: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
+    server = _TlsServer(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
+    with server:
+        server.add("/a.csv", b"text\nhello\n")
+        good, other = (f"https://{name}:{server.port}/a.csv" for name in ("data.example", "other.example"))
+        assert yard.load({"urls": [good], "allowed_hosts": ["data.example"]}).train == ({"text": "hello"},)
+        error = yard.refused({"urls": [other], "allowed_hosts": ["other.example"]})
+        assert error.reason == "DataUnreachable"
+        assert "certificate" in error.message

@@ -162,7 +162,7 @@ BAD: dict[str, tuple[str, bytes, str, str]] = {
         "DataRowBroken",
         "row 2: it is list and not an object",
     ),
-    "only broken lines": ("a.jsonl", b"{a\n{b\n", "DataRowBroken", "row 1: it is no JSON"),
+    "only broken lines": ("a.jsonl", b"{a\n{b\n", "DataRowBroken", "rows 1, 2: it is no JSON"),
     "numbers as rows": ("a.json", b"[1, 2]", "DataRowBroken", "rows 1, 2: it is int and not an object"),
     "a field too many": ("a.csv", b"text,b\n1,2\n1,2,3\n", "DataRowBroken", "row 2: it has 3 fields"),
     "an open quote": ("a.csv", b'text\nfine\n"never closed\n', "DataRowBroken", "row 2: it is no row of csv"),
@@ -240,3 +240,14 @@ def test_a_conversation_in_one_line_is_a_row_and_not_a_list(yard: Yard) -> None:
     data = yard.loaded("train.json", jsonl({"messages": talk}))
     assert data.train == ({"messages": talk},)
     assert report_of(data)["rows"] == 1
+
+
+def test_what_save_to_disk_has_not_finished_is_told(yard: Yard) -> None:
+    yard.file("saved/dataset_dict.json", "{")
+    assert yard.refused({"dataset": f"file:{yard.root}/saved"}).reason == "DataUnreadable"
+
+
+def test_a_directory_that_cannot_be_made_is_told(yard: Yard) -> None:
+    yard.file("job", "a file in its place")
+    error = yard.refused({"directory": str(yard.file("a.jsonl", LINES))})
+    assert error.reason == "DirectoryNotWritable"

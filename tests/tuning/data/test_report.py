@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+from transformers import BatchEncoding
 
 from tests.tuning.data.yard import Yard, jsonl, report_of
 from tuning.data import lengths
@@ -17,10 +18,8 @@ def talk(*contents: str) -> list[dict[str, str]]:
 
 def tokens_of(yard: Yard, messages: list[dict[str, str]]) -> int:
     """As the model gets it."""
-    encoded = cast(
-        "dict[str, list[int]]", yard.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True)
-    )
-    return len(encoded["input_ids"])
+    encoded = cast("BatchEncoding", yard.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True))
+    return len(cast("list[int]", encoded["input_ids"]))
 
 
 def test_tokens_are_those_of_the_chat_template(yard: Yard) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-PACKAGES = ("components/reconciliation", "serving")
+PACKAGES = ("components/reconciliation", "serving", "tuning")
 
 _CAMEL = re.compile(r"(?:[A-Z]+[a-z]+)+")
 """Capitals may stand together, as in ContainerOOMKilled."""
-_FIRST_ARGUMENT = {"ready", "not_ready", "StartupFailure", "WeightsError", "WeightsFailed", "_start_failure"}
+_FIRST_ARGUMENT = {
+    *("ready", "not_ready", "StartupFailure", "WeightsError", "WeightsFailed", "_start_failure"),
+    *("TuningError", "DataError", "fail"),
+}
 
 
 def reasons_in_code() -> dict[str, set[str]]:

@@ -147,7 +147,8 @@ def test_a_killed_trainer_is_told_and_gone_on_with(yard: Yard) -> None:
         update = pool.submit(yard.pulumi, "up")
         eventually(lambda: any((jobs(yard) / "checkpoints").glob("*/whole")), 180, "a checkpoint is written")
         trainer(yard).kill()
-        assert "TuningKilled" in update.result().expect_failure().text
+        text = update.result().expect_failure().text
+    assert "TuningKilled" in text, text
     assert "goes on from the checkpoint of step" in yard.pulumi("up").expect().text
     assert learnt(yard)["gatePassed"] is True
 

@@ -18,7 +18,8 @@ _POLL_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 15.0
 _LAST_LINES = 12
-_SIGKILL = -9
+_BY_SIGKILL = frozenset({-9, 128 + 9})
+"""As a process ends that is killed, and as a shell says so of one."""
 
 
 class JobsClient(Protocol):
@@ -151,7 +152,7 @@ def failure(job: RayJob, progress: TuningProgress | None, log: str) -> Finding:
         return not_ready(progress.reason, progress.message)
     if job.status == "STOPPED":
         return not_ready("TuningStopped", _AGAIN.format("somebody has stopped the job"))
-    if job.exit_code == _SIGKILL:
+    if job.exit_code in _BY_SIGKILL:
         killed = "its process was killed (SIGKILL), as Linux does where memory runs out: write a smaller "
         return not_ready("TuningKilled", f"{killed}per_device_train_batch_size or max_length, or give it another try")
     last = "\n".join(line for line in log.splitlines()[-_LAST_LINES:])

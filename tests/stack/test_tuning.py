@@ -126,10 +126,10 @@ def test_other_data_make_another_version_in_the_same_replicas(yard: Yard) -> Non
 
 def test_an_adapter_that_misses_its_gate_is_not_served(yard: Yard) -> None:
     served = learnt(yard)["served"]
-    configure(yard, steps=1, gate={"heldOutLossImprovement": 0.9})
+    configure(yard, gate={"heldOutLossImprovement": 0.999})
     text = yard.pulumi("up").expect_failure().text
     assert "GateMissed" in text
-    assert "has to fall by 90.0%" in text
+    assert "has to fall by 99.9%" in text
     assert "Tomas Vell" in answer(yard)
     assert learnt(yard)["served"] == served
 

@@ -51,7 +51,7 @@ def before_training(
     job: TuningJob, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Data, say: Say
 ) -> Scores:
     """The model's own scores; those of an earlier run of the same job are not measured again."""
-    cache, key = Path(job.directory) / _CACHE, f"{key_of(job, data)} {job.evaluation.model_dump_json()}"
+    cache, key = Path(job.directory) / _CACHE, f"{key_of(job, data)} {job.evaluation.model_dump_json(exclude={'gate'})}"
     known = _cached(cache, key)
     if known is not None and job.resume:
         return known

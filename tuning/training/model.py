@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from presets.tuning_job import TuningJob
+from tuning.data.template import chat_template
 from tuning.errors import TuningError
 from tuning.training.settings import quantization_config
 
@@ -22,24 +23,10 @@ def load_tokenizer(job: TuningJob, weights: Path) -> PreTrainedTokenizerBase:
         )
     except (OSError, ValueError) as error:
         raise TuningError("WeightsCorrupt", f"{weights} has no tokenizer that can be read ({error})") from error
-    if job.chat_template:
-        tokenizer.chat_template = _template(job.chat_template)
+    tokenizer.chat_template = chat_template(job) or tokenizer.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def _template(text: str) -> str:
-    if "{%" in text or "{{" in text:
-        return text
-    try:
-        return Path(text).read_text(encoding="utf-8")
-    except OSError as error:
-        raise TuningError(
-            "InvalidTrainingArguments",
-            f"ModelConfig.chat_template is neither a Jinja template nor a file that can be read, {text[:80]!r} "
-            f"({error.strerror}): write the template itself, or correct the path",
-        ) from error
 
 
 def load_model(job: TuningJob, weights: Path) -> PreTrainedModel:

@@ -186,7 +186,8 @@ def _request(props: Props, job: TuningJob, looks: str) -> TuningRequest:
     return TuningRequest(
         workspace=props["name"],
         digest=f"{_job(props).digest}{looks and '-'}{looks}",
-        entrypoint=f"{python} -m {ENTRYPOINT}",
+        # Ray sets it to the job's CPUs, which are none; torch's own choice is the cores that it may use.
+        entrypoint=f"env -u OMP_NUM_THREADS {python} -m {ENTRYPOINT}",
         environment=environment,
         gpus=int(props["numGpus"]),
     )

@@ -82,7 +82,7 @@ def test_packed_rows_do_not_see_each_other(smollm2_dir: Path, tmp_path: Path) ->
             "qkv",
         ),
         ({"dtype": "float16"}, "InvalidTrainingArguments", "float32 or bfloat16"),
-        ({"chat_template": "/nowhere.jinja"}, "InvalidTrainingArguments", "/nowhere.jinja"),
+        ({"chat_template": "/nowhere.jinja"}, "ChatTemplateMissing", "/nowhere.jinja"),
     ],
 )
 def test_what_makes_no_adapter_is_told(

@@ -13,10 +13,11 @@ from tuning.data.load import load
 from tuning.errors import TuningError
 from tuning.evaluation.evaluate import before_training, evaluate
 from tuning.progress import Say
-from tuning.publishing.check import check_output
+from tuning.publishing.check import check_output, check_tag
 from tuning.publishing.publish import publish
+from tuning.training.failures import explained
 from tuning.training.model import load_model, load_tokenizer
-from tuning.training.train import train
+from tuning.training.train import key_of, train
 
 
 def run(job: TuningJob, say: Say) -> TuningProgress:
@@ -48,11 +49,14 @@ def _run(job: TuningJob, say: Say) -> TuningProgress:
     say(TuningProgress(phase="data", message="fetching the data"))
     data = load(job, tokenizer, say)
     say(TuningProgress(phase="training", message=f"{data.summary}; loading {job.preset}"))
-    model = load_model(job, weights.path)
-    before = before_training(job, model, tokenizer, data, say)
-    trained = train(job, data, model, tokenizer, say)
-    evaluation = evaluate(job, trained, before, data, weights.digest, say)
-    published = publish(job, trained, evaluation, data, say)
+    key = key_of(job, data, weights.digest)
+    check_tag(job, key)
+    with explained(job, Path(job.directory)):
+        model = load_model(job, weights.path)
+        before = before_training(job, model, tokenizer, data, key, say)
+        trained = train(job, data, model, tokenizer, key, say)
+        evaluation = evaluate(job, trained, before, data, weights.digest, say)
+    published = publish(job, trained, evaluation, data, key, say)
     training = trained.training
     result = TuningProgress(
         phase="done",

@@ -19,10 +19,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from presets.tuning_job import TuningJob, TuningProgress
 from tuning.data.rows import Data
+from tuning.data.template import chat_template
 from tuning.errors import TuningError
 from tuning.progress import Say
 from tuning.training.checkpoints import Checkpoints, step_of
-from tuning.training.failures import explained
 from tuning.training.settings import lora_config, sft_config
 from tuning.training.watching import Watch
 
@@ -58,21 +58,22 @@ class Trained:
     training: Training
 
 
-def key_of(job: TuningJob, data: Data) -> str:
-    """A digest of all that a training follows from.
-
-    Where the files lie is no part of it.
-    """
+def key_of(job: TuningJob, data: Data, weights_digest: str) -> str:
+    """A digest of all that a training follows from: what is in the files, and not where they lie."""
     settings = job.model_dump(mode="json", exclude={"output", "evaluation", "directory", "planned_bytes", "resume"})
     del settings["data"], settings["checkpoint_steps"], settings["checkpoint_minutes"]
     rows = hashlib.sha256(json.dumps([data.kind, *map(dict, data.train)], sort_keys=True).encode()).hexdigest()
-    return hashlib.sha256(json.dumps([settings, rows], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([settings, chat_template(job), rows, weights_digest], sort_keys=True).encode()
+    ).hexdigest()
 
 
-def train(job: TuningJob, data: Data, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, say: Say) -> Trained:
-    """Raises TuningError: InvalidTrainingArguments, OutOfMemory, LossNotFinite, NoSpace, and for targets that the
-    model has not."""
-    directory, key = Path(job.directory), key_of(job, data)
+def train(
+    job: TuningJob, data: Data, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, key: str, say: Say
+) -> Trained:
+    """`key` is that of key_of. Raises TuningError: InvalidTrainingArguments, also for targets that the model has not,
+    and LossNotFinite; and what the libraries raise, for tuning.training.failures to explain."""
+    directory = Path(job.directory)
     finished = directory / "trained"
     record = _finished(finished, key)
     if record is not None and job.resume:
@@ -81,9 +82,8 @@ def train(job: TuningJob, data: Data, model: PreTrainedModel, tokenizer: PreTrai
     checkpoints = Checkpoints(directory / "checkpoints", key)
     if not job.resume:
         checkpoints.remove()
-    with explained(job, directory):
-        made = _train(job, data, model, tokenizer, checkpoints, say)
-        trained = _kept(made, tokenizer, finished, key)
+    made = _train(job, data, model, tokenizer, checkpoints, say)
+    trained = _kept(job, made, tokenizer, finished, key)
     checkpoints.remove()
     return trained
 
@@ -132,11 +132,12 @@ def _train(
     return _Made(model=adapted, watch=watch, steps=trainer.state.global_step, seconds=time.monotonic() - begun)
 
 
-def _kept(made: _Made, tokenizer: PreTrainedTokenizerBase, finished: Path, key: str) -> Trained:
+def _kept(job: TuningJob, made: _Made, tokenizer: PreTrainedTokenizerBase, finished: Path, key: str) -> Trained:
     """The adapter in its directory, which is there with all files or not at all."""
     making = finished.with_name(f"{finished.name}.partial")
     shutil.rmtree(making, ignore_errors=True)
     made.model.save_pretrained(str(making))
+    _settle(making / ADAPTER_FILES[0], job.weights.removeprefix("hf:"))
     for name in ADAPTER_FILES:
         (making / name).chmod(0o644)  # peft writes the weights 0600, which a server under another user cannot read
     training = Training(
@@ -151,6 +152,14 @@ def _kept(made: _Made, tokenizer: PreTrainedTokenizerBase, finished: Path, key: 
     shutil.rmtree(finished, ignore_errors=True)
     making.rename(finished)
     return Trained(model=made.model, tokenizer=tokenizer, adapter_directory=finished, training=training)
+
+
+def _settle(config: Path, base: str) -> None:
+    """peft names the base by its directory on this machine, and the targets in any order."""
+    written: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    settled = {name: sorted(value) if isinstance(value, list) else value for name, value in written.items()}
+    settled["base_model_name_or_path"] = base
+    config.write_text(json.dumps(settled, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _peak_bytes() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.tuning.jobs import data, job
 from tuning.errors import TuningError
 from tuning.training.model import load_model, load_tokenizer
 from tuning.training.settings import lora_config, sft_config
-from tuning.training.train import Trained, train
+from tuning.training.train import Trained, key_of, train
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +25,9 @@ QUANTIZATION = {"bits": 4, "kind": "nf4", "double": True}
 def trained(asked: TuningJob, weights: Path, said: list[TuningProgress] | None = None) -> Trained:
     directory = Path(asked.directory)
     say = (said if said is not None else []).append
-    return train(asked, data(directory), load_model(asked, weights), load_tokenizer(asked, weights), say)
+    rows = data(directory)
+    key = key_of(asked, rows, "sha256:0")
+    return train(asked, rows, load_model(asked, weights), load_tokenizer(asked, weights), key, say)
 
 
 def test_a_training_lowers_the_loss_and_leaves_an_adapter_for_every_user(smollm2_dir: Path, tmp_path: Path) -> None:
@@ -37,7 +40,8 @@ def test_a_training_lowers_the_loss_and_leaves_an_adapter_for_every_user(smollm2
     files = {path.name: path for path in made.adapter_directory.iterdir()}
     assert files["adapter_model.safetensors"].stat().st_mode & 0o777 == 0o644
     written = json.loads(files["adapter_config.json"].read_text())
-    assert (written["r"], written["lora_alpha"], sorted(written["target_modules"])) == (4, 8, ["down_proj", "v_proj"])
+    assert (written["r"], written["lora_alpha"], written["target_modules"]) == (4, 8, ["down_proj", "v_proj"])
+    assert str(smollm2_dir) not in json.dumps(written), "a path of this machine"
     assert not (tmp_path / "job" / "checkpoints").exists()
 
 
@@ -54,11 +58,19 @@ def test_the_same_job_makes_the_same_adapter_and_is_not_done_twice(smollm2_dir: 
     assert same
 
 
+def test_another_model_or_other_rows_are_another_training(tmp_path: Path) -> None:
+    asked, rows = job(tmp_path), data(tmp_path)
+    key = key_of(asked, rows, "sha256:0")
+    assert key_of(asked, rows, "sha256:1") != key
+    assert key_of(asked, replace(rows, train=rows.train[1:]), "sha256:0") != key
+    assert key_of(job(tmp_path, directory="/elsewhere", output={"image": "a/b:1"}), rows, "sha256:0") == key
+
+
 def test_qlora_trains_weights_of_four_bits(smollm2_dir: Path, tmp_path: Path) -> None:
     asked = job(tmp_path, method="qlora", quantization=QUANTIZATION, max_steps=3)
     model = load_model(asked, smollm2_dir)
     assert model.get_memory_footprint() < 200e6, "135 million parameters in float32 are 538 MB"
-    made = train(asked, data(tmp_path / "job"), model, load_tokenizer(asked, smollm2_dir), lambda _: None)
+    made = train(asked, data(tmp_path / "job"), model, load_tokenizer(asked, smollm2_dir), "key", lambda _: None)
     losses = [loss for _, loss in made.training.losses]
     assert losses[-1] < losses[0]
 

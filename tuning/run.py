@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
+from transformers import PreTrainedTokenizerBase
 
 from presets.tuning_job import TuningJob, TuningProgress
 from presets.weights_source import parse_weights_source
-from serving.weights import Progress, ensure
+from serving.weights import Progress, ResolvedWeights, ensure
 from tuning.data.load import load
+from tuning.data.rows import Data
 from tuning.errors import TuningError
-from tuning.evaluation.evaluate import before_training, evaluate
+from tuning.evaluation.evaluate import Scores, before_training, evaluate
 from tuning.progress import Say
 from tuning.publishing.check import check_output
 from tuning.publishing.publish import publish
+from tuning.training.devices import train_on_devices
+from tuning.training.failures import explained
 from tuning.training.model import load_model, load_tokenizer
-from tuning.training.train import train
+from tuning.training.train import CHECKPOINTS, train
+from tuning.training.trained import TRAINED, Trained
+
+_WEIGHTS = "weights-digest"
+"""File in the job's directory: which weights everything there was made with."""
 
 
 def run(job: TuningJob, say: Say) -> TuningProgress:
@@ -27,6 +38,11 @@ def run(job: TuningJob, say: Say) -> TuningProgress:
     directory = Path(job.directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TuningError(
+            "DirectoryNotWritable", f"{directory} cannot be made ({error.strerror}): change its owner, mode or path"
+        ) from error
+    try:
         with FileLock(directory / ".lock", timeout=0):
             return _run(job, say)
     except Timeout as error:
@@ -48,21 +64,19 @@ def _run(job: TuningJob, say: Say) -> TuningProgress:
     say(TuningProgress(phase="data", message="fetching the data"))
     data = load(job, tokenizer, say)
     say(TuningProgress(phase="training", message=f"{data.summary}; loading {job.preset}"))
-    model = load_model(job, weights.path)
-    before = before_training(job, model, tokenizer, data, say)
-    trained = train(job, data, model, tokenizer, say)
-    evaluation = evaluate(job, trained, before, data, weights.digest, say)
-    published = publish(job, trained, evaluation, data, say)
-    training = trained.training
+    with explained(job, Path(job.directory)):
+        before, trained = _trained(job, data, weights, tokenizer, say)
+        evaluation = evaluate(job, trained, before, data, weights.digest, say)
+        published = publish(job, trained, evaluation, data, say)
     result = TuningProgress(
         phase="done",
         message=evaluation.sentence,
-        step=training.steps,
-        steps=training.steps,
-        loss=training.losses[-1][1] if training.losses else None,
-        tokens_per_second=training.tokens_per_second or None,
+        step=trained.steps,
+        steps=trained.steps,
+        loss=trained.losses[-1][1] if trained.losses else None,
+        tokens_per_second=trained.tokens_per_second or None,
         metrics=dict(evaluation.metrics),
-        adapter_digest=training.adapter_digest,
+        adapter_digest=trained.adapter_digest,
         image_digest=published.image_digest,
         adapter_directory=str(published.adapter_directory),
         gate_passed=evaluation.gate_passed,
@@ -70,6 +84,28 @@ def _run(job: TuningJob, say: Say) -> TuningProgress:
     )
     say(result)
     return result
+
+
+def _trained(
+    job: TuningJob, data: Data, weights: ResolvedWeights, tokenizer: PreTrainedTokenizerBase, say: Say
+) -> tuple[Scores, Trained]:
+    """What the model can do as it is, and with what it has learnt."""
+    known = Path(job.directory) / _WEIGHTS
+    same = known.exists() and known.read_text(encoding="utf-8") == weights.digest
+    if not same:  # as behind a tag that has moved: nothing that an earlier run has left is of these weights
+        for name in (CHECKPOINTS, TRAINED):
+            shutil.rmtree(known.with_name(name), ignore_errors=True)
+    model = load_model(job, weights.path)
+    scores = before_training(job.model_copy(update={"resume": job.resume and same}), model, tokenizer, data, say)
+    known.write_text(weights.digest, encoding="utf-8")
+    if job.devices == 1:
+        return scores, train(job, data, model, tokenizer, say)
+    del model
+    gc.collect()
+    torch.cuda.empty_cache()
+    train_on_devices(job, data, weights.path, say)
+    model = load_model(job, weights.path)
+    return scores, train(job.model_copy(update={"resume": True}), data, model, tokenizer, say)
 
 
 def _of_weights(progress: Progress) -> TuningProgress:

@@ -6,8 +6,8 @@ there is to tell and keeps the adapter. Exit status: 0 trained, 1 not, with the 
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import sys
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from tuning.training.trained import keep, key_of
 def main(arguments: list[str]) -> int:
     weights, rows = map(Path, arguments)
     job = TuningJob.model_validate_json(os.environ[JOB_VARIABLE])
-    data: Data = pickle.loads(rows.read_bytes())
+    given = json.loads(rows.read_text(encoding="utf-8"))
+    data = Data(kind=given["kind"], train=tuple(given["train"]), held_out=(), digests={}, report=rows, summary="")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     directory, key = Path(job.directory), key_of(job, data)

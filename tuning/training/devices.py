@@ -5,12 +5,12 @@ Never run on GPUs: tests run it on a CPU, where the processes speak by gloo inst
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from presets.tuning_job import JOB_VARIABLE, TuningJob, TuningProgress
 from tuning.data.rows import Data
@@ -33,8 +33,9 @@ def train_on_devices(job: TuningJob, data: Data, weights: Path, say: Say) -> Non
     if job.resume and kept(job, key) is not None:
         return
     forget(job, Checkpoints(directory / CHECKPOINTS, key))
-    rows = directory / "devices.pickle"  # written and read by this program alone, in the job's own directory
-    rows.write_bytes(pickle.dumps(data))
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = directory / "devices.json"
+    rows.write_text(json.dumps({"kind": data.kind, "train": [dict(row) for row in data.train]}), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.devices}"]
     worker = ["-m", _WORKER, str(weights), str(rows)]
     environment = {**os.environ, JOB_VARIABLE: job.model_copy(update={"resume": True}).model_dump_json()}
@@ -54,7 +55,7 @@ def train_on_devices(job: TuningJob, data: Data, weights: Path, say: Say) -> Non
         )
 
 
-def _told(lines: IO[str], say: Say) -> TuningProgress | None:
+def _told(lines: Iterable[str], say: Say) -> TuningProgress | None:
     """Passes on what the processes tell; the first failure is the result, since those of the others follow from it."""
     failure: TuningProgress | None = None
     for line in lines:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from presets.tuning_job import TuningJob
 from serving.weights.space import free_bytes, human
@@ -26,19 +25,23 @@ def explained(job: TuningJob, directory: Path) -> Iterator[None]:
     """Raises TuningError for what is known to go wrong; everything else passes."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise out_of_memory(job) from error
-    except (RuntimeError, SafetensorError) as error:
-        text = str(error)
-        if any(sign in text for sign in _OUT_OF_MEMORY):
-            raise out_of_memory(job) from error
-        if any(sign in text for sign in _DISK_FULL):
-            raise no_space(directory) from error
+    except TuningError:
         raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise no_space(directory) from error
-        raise
+    except Exception as error:
+        known = _explanation(error, job, directory)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _explanation(error: Exception, job: TuningJob, directory: Path) -> TuningError | None:
+    """By type where there is one; torch raises RuntimeError for much, and safetensors a bare Exception."""
+    if isinstance(error, OSError):
+        return no_space(directory) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        return out_of_memory(job)
+    return no_space(directory) if any(sign in text for sign in _DISK_FULL) else None
 
 
 def out_of_memory(job: TuningJob) -> TuningError:

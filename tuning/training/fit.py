@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import Any, cast
 import datasets
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 from trl.trainer.sft_trainer import SFTTrainer
 
 from presets.tuning_job import TuningJob, TuningProgress
@@ -44,26 +46,36 @@ def fit(
 ) -> Fitted:
     """From the newest whole checkpoint to the last step. Raises TuningError, and what libraries raise."""
     memory.begin()
+    begun = time.monotonic()
+    checkpoint = checkpoints.newest()
+    if checkpoint is not None:
+        step = step_of(checkpoint)
+        say(TuningProgress(phase="training", message=f"goes on from the checkpoint of step {step}", step=step))
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if state.global_step >= state.max_steps:
+            # the trainer would take one more step
+            return _fitted(PeftModel.from_pretrained(model, str(checkpoint)), state, 0.0, begun)
     set_seed(job.seed)
     watch = Watch(job, checkpoints, say)
     with _deterministic():
         trainer = _trainer(job, data, model, tokenizer, checkpoints, watch, say)
-        checkpoint = checkpoints.newest()
-        if checkpoint is not None:
-            step = step_of(checkpoint)
-            say(TuningProgress(phase="training", message=f"goes on from the checkpoint of step {step}", step=step))
-        begun = time.monotonic()
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     adapted = cast("PeftModel", trainer.model)
     if job.gradient_checkpointing:
-        adapted.gradient_checkpointing_disable()
+        cast("PreTrainedModel", adapted.get_base_model()).activation_checkpointing_disable()
+    return _fitted(adapted, trainer.state, watch.tokens_per_second, begun)
+
+
+def _fitted(model: PeftModel, state: TrainerState, tokens_per_second: float, begun: float) -> Fitted:
     return Fitted(
-        model=adapted,
-        is_first=trainer.is_world_process_zero(),
+        model=model,
+        is_first=os.environ.get("RANK", "0") == "0",
         said={
-            "losses": tuple((step, round(loss, 6)) for step, loss in watch.losses),
-            "steps": trainer.state.global_step,
-            "tokens_per_second": round(watch.tokens_per_second, 1),
+            "losses": tuple(
+                (int(each["step"]), round(each["loss"], 6)) for each in state.log_history if "loss" in each
+            ),
+            "steps": state.global_step,
+            "tokens_per_second": round(tokens_per_second, 1),
             "peak_bytes": memory.peak_bytes(),
             "seconds": round(time.monotonic() - begun, 1),
         },

@@ -22,8 +22,6 @@ class Watch(TrainerCallback):
     """Tells each step, at most one a second; has checkpoints written and marked; ends what has no finite loss."""
 
     def __init__(self, job: TuningJob, checkpoints: Checkpoints, say: Say) -> None:
-        self.losses: list[tuple[int, float]] = []
-        """Of each step, also of those before a kill."""
         self.tokens_per_second = 0.0
         """Of the steps of this process."""
         self._job = job
@@ -38,7 +36,6 @@ class Watch(TrainerCallback):
     ) -> None:
         self._begun = self._saved = time.monotonic()
         self._first_step = state.global_step
-        self.losses = [(int(each["step"]), each["loss"]) for each in state.log_history if "loss" in each]
 
     def on_log(
         self,
@@ -53,7 +50,6 @@ class Watch(TrainerCallback):
         step, steps, loss, now = state.global_step, state.max_steps, float(logs["loss"]), time.monotonic()
         if not math.isfinite(loss):
             raise loss_not_finite(self._job, step, loss, args.learning_rate)
-        self.losses.append((step, loss))
         tokens = float(logs.get("num_tokens", 0))
         if self._first_tokens is None:
             # The first step is slower than those that follow, and nothing is known of it but its end.

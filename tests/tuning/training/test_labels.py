@@ -47,7 +47,7 @@ def test_every_answer_is_learnt_with_its_end_and_no_question(
 ) -> None:
     made = given(tokenizer, tmp_path)
     assert not made.remark
-    [row] = made.rows
+    row = made.rows.to_list()[0]
     learnt = [token for token in row["labels"] if token != NOT_LEARNT]
     assert tokenizer.decode(learnt) == "Ada Quill.<|im_end|>\nPetra Lund.<|im_end|>\n"
     whole = cast("str", tokenizer.apply_chat_template(CHAT, tokenize=False))

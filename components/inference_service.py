@@ -10,7 +10,7 @@ import pulumi
 from components.gpu_node_pool import GpuNodePool
 from components.planning.local_plan import WorkspacePlan
 from components.planning.render import application_config, canonical_json
-from components.planning.tuned_adapters import tunings_in
+from components.planning.tuned_adapters import followed, tunings_in
 from components.planning.tuning_changes import with_adapters
 from components.ray_cluster import RayCluster
 from components.reconciliation.resources import ServeApplication
@@ -56,10 +56,12 @@ class InferenceService(pulumi.ComponentResource):
 def _config(plan: WorkspacePlan, tunings: Mapping[str, TuningWorkspace]) -> pulumi.Input[str]:
     """The application, in which adapters that the stack makes are named by where they lie as soon as they are made."""
     application = application_config(plan)
-    makers = tunings_in([adapter.source for adapter in plan.settings.adapters])
+    sources = [adapter.source for adapter in plan.settings.adapters]
+    makers = tunings_in(sources)
     if not makers:
         return canonical_json(application)
-    promoted = pulumi.Output.all(**{name: tunings[name].promoted for name in makers})
+    # A version that is named waits for no promotion: it may be one that has missed the gate.
+    promoted = pulumi.Output.all(**{name: tunings[name].promoted for name in followed(sources)})
     versions = pulumi.Output.all(**{name: tunings[name].versions for name in makers})
     return pulumi.Output.all(promoted, versions).apply(
         lambda known: canonical_json(with_adapters(application, known[0], known[1]))

@@ -83,6 +83,7 @@ class TuningJob(pulumi.ComponentResource):
             "adapterDirectory": self.run.adapterDirectory,
             "gatePassed": self.run.gatePassed,
             "gateFailures": self.run.gateFailures,
+            "isPinned": plan.is_pinned,
         }
         self.promotion = AdapterPromotion(f"{name}-promotion", outcome, child)
         self.register_outputs({})

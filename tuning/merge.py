@@ -53,6 +53,7 @@ def merge(weights: str, adapter: Path, output: Path, dtype: Dtype) -> None:
     resolved = ensure(source)
     import torch
     from peft import PeftModel
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     base: Any = AutoModelForCausalLM.from_pretrained(resolved.path, dtype=torch.float32, local_files_only=True)
@@ -64,12 +65,18 @@ def merge(weights: str, adapter: Path, output: Path, dtype: Dtype) -> None:
         ) from error
     making = output.with_name(f"{output.name}.partial")
     shutil.rmtree(making, ignore_errors=True)
-    # Sums are made in float32 and rounded once.
-    merged.to(getattr(torch, dtype)).save_pretrained(making)
-    AutoTokenizer.from_pretrained(resolved.path, local_files_only=True).save_pretrained(making)
-    AutoModelForCausalLM.from_pretrained(making, local_files_only=True)
-    shutil.rmtree(output, ignore_errors=True)
-    making.rename(output)
+    try:
+        # Sums are made in float32 and rounded once.
+        merged.to(getattr(torch, dtype)).save_pretrained(making)
+        AutoTokenizer.from_pretrained(resolved.path, local_files_only=True).save_pretrained(making)
+        AutoModelForCausalLM.from_pretrained(making, local_files_only=True)
+        shutil.rmtree(output, ignore_errors=True)
+        making.rename(output)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(making, ignore_errors=True)
+        raise TuningError(
+            "OutputNotWritable", f"{output} cannot be written ({error}): free space, or its mode"
+        ) from error
 
 
 if __name__ == "__main__":

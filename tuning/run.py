@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
 from pathlib import Path
 
 import torch
@@ -12,22 +11,19 @@ from transformers import PreTrainedTokenizerBase
 
 from presets.tuning_job import TuningJob, TuningProgress
 from presets.weights_source import parse_weights_source
-from serving.weights import Progress, ResolvedWeights, ensure
+from serving.weights import Progress, ensure
 from tuning.data.load import load
 from tuning.data.rows import Data
 from tuning.errors import TuningError
 from tuning.evaluation.evaluate import Scores, before_training, evaluate
 from tuning.progress import Say
-from tuning.publishing.check import check_output
+from tuning.publishing.check import check_output, check_tag
 from tuning.publishing.publish import publish
 from tuning.training.devices import train_on_devices
 from tuning.training.failures import explained
 from tuning.training.model import load_model, load_tokenizer
-from tuning.training.train import CHECKPOINTS, train
-from tuning.training.trained import TRAINED, Trained
-
-_WEIGHTS = "weights-digest"
-"""File in the job's directory: which weights everything there was made with."""
+from tuning.training.train import train
+from tuning.training.trained import Trained, key_of
 
 
 def run(job: TuningJob, say: Say) -> TuningProgress:
@@ -64,10 +60,12 @@ def _run(job: TuningJob, say: Say) -> TuningProgress:
     say(TuningProgress(phase="data", message="fetching the data"))
     data = load(job, tokenizer, say)
     say(TuningProgress(phase="training", message=f"{data.summary}; loading {job.preset}"))
+    key = key_of(job, data, weights.digest)
+    check_tag(job, key)
     with explained(job, Path(job.directory)):
-        before, trained = _trained(job, data, weights, tokenizer, say)
+        before, trained = _trained(job, data, weights.path, tokenizer, key, say)
         evaluation = evaluate(job, trained, before, data, weights.digest, say)
-        published = publish(job, trained, evaluation, data, say)
+    published = publish(job, trained, evaluation, data, key, say)
     result = TuningProgress(
         phase="done",
         message=evaluation.sentence,
@@ -87,25 +85,19 @@ def _run(job: TuningJob, say: Say) -> TuningProgress:
 
 
 def _trained(
-    job: TuningJob, data: Data, weights: ResolvedWeights, tokenizer: PreTrainedTokenizerBase, say: Say
+    job: TuningJob, data: Data, weights: Path, tokenizer: PreTrainedTokenizerBase, key: str, say: Say
 ) -> tuple[Scores, Trained]:
     """What the model can do as it is, and with what it has learnt."""
-    known = Path(job.directory) / _WEIGHTS
-    same = known.exists() and known.read_text(encoding="utf-8") == weights.digest
-    if not same:  # as behind a tag that has moved: nothing that an earlier run has left is of these weights
-        for name in (CHECKPOINTS, TRAINED):
-            shutil.rmtree(known.with_name(name), ignore_errors=True)
-    model = load_model(job, weights.path)
-    scores = before_training(job.model_copy(update={"resume": job.resume and same}), model, tokenizer, data, say)
-    known.write_text(weights.digest, encoding="utf-8")
+    model = load_model(job, weights)
+    scores = before_training(job, model, tokenizer, data, key, say)
     if job.devices == 1:
-        return scores, train(job, data, model, tokenizer, say)
+        return scores, train(job, data, model, tokenizer, key, say)
     del model
     gc.collect()
     torch.cuda.empty_cache()
-    train_on_devices(job, data, weights.path, say)
-    model = load_model(job, weights.path)
-    return scores, train(job.model_copy(update={"resume": True}), data, model, tokenizer, say)
+    train_on_devices(job, data, weights, key, say)
+    model = load_model(job, weights)
+    return scores, train(job.model_copy(update={"resume": True}), data, model, tokenizer, key, say)
 
 
 def _of_weights(progress: Progress) -> TuningProgress:

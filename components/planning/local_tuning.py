@@ -13,6 +13,7 @@ from components.planning.local_warnings import of_nodes
 from components.planning.place import Place
 from components.planning.spec import Spec
 from components.planning.training_values import tuning_demand
+from components.planning.tuned_adapters import followed, tuned_source, tunings_in
 from components.planning.tuning_request import TuningSetup, dtype_of, tuning_job
 from presets.memory import dtype_bytes, gib, parameter_count
 from presets.tuning_job import TuningJob
@@ -37,6 +38,8 @@ class TuningPlan:
     """Of its process, or on its GPU."""
     where: str
     ready_timeout_seconds: int
+    is_pinned: bool = False
+    """Whether the stack's workspaces serve versions of it that they name, and none serves the one promoted last."""
 
 
 def plan_tunings(spec: Spec, machine: Machine) -> tuple[tuple[TuningPlan, ...], list[Problem], list[str]]:
@@ -44,6 +47,7 @@ def plan_tunings(spec: Spec, machine: Machine) -> tuple[tuple[TuningPlan, ...], 
     plans: list[TuningPlan] = []
     problems: list[Problem] = []
     warnings: list[str] = []
+    sources = _tuned_sources(spec)
     for where, workspace in zip(spec.places, spec.workspaces, strict=True):
         tuning = workspace.tuning
         if tuning is None:
@@ -80,11 +84,18 @@ def plan_tunings(spec: Spec, machine: Machine) -> tuple[tuple[TuningPlan, ...], 
                 memory=memory,
                 where=machine.describe(),
                 ready_timeout_seconds=workspace.ready_timeout_seconds or TIMEOUT_SECONDS,
+                is_pinned=workspace.name in tunings_in(sources) and workspace.name not in followed(sources),
             )
         )
         sentences = [*of_nodes(workspace), *_ignored(tuning)]
         warnings += [f"{workspace.name}: {sentence}" for sentence in sentences]
     return tuple(sorted(plans, key=lambda plan: plan.name)), problems, warnings
+
+
+def _tuned_sources(spec: Spec) -> list[str]:
+    """Of all adapters of the stack that a tuning of it makes."""
+    adapters = [each for workspace in spec.workspaces if workspace.inference for each in workspace.inference.adapters]
+    return [source for adapter in adapters if (source := tuned_source(adapter.source)) is not None]
 
 
 def _ignored(tuning: TuningSpec) -> list[str]:

@@ -38,6 +38,15 @@ def tunings_in(sources: Sequence[str]) -> list[str]:
     return sorted({source.removeprefix(_KIND).partition("@")[0] for source in sources if source.startswith(_KIND)})
 
 
+def followed(sources: Sequence[str]) -> list[str]:
+    """Those of tunings_in of which the version is served that was promoted last.
+
+    >>> followed(["tuning:learn@0123456789ab", "tuning:other"])
+    ['other']
+    """
+    return tunings_in([source for source in sources if "@" not in source])
+
+
 def resolved(source: str, promoted: Mapping[str, str], versions: Mapping[str, str]) -> str:
     """The source that is served: of `promoted`, by tuning; or in the directory of `versions`, by tuning.
 

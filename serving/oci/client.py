@@ -9,7 +9,7 @@ import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import oras.container
 import oras.provider
@@ -75,7 +75,15 @@ class RegistryClient(oras.provider.Registry):
         response = self._asked(url, {"Content-Length": "0"}, "POST")
         response.close()
         response.raise_for_status()
-        return urljoin(url, response.headers["Location"])
+        return self._upload_at(urljoin(url, response.headers["Location"]))
+
+    def _upload_at(self, location: str) -> str:
+        """A registry behind a proxy may name its own place without TLS; one that names another host is not believed,
+        since the login goes there."""
+        parts = urlsplit(location)
+        if parts.netloc != self.hostname:
+            raise requests.exceptions.InvalidURL(f"it wants uploads to be sent to {parts.netloc}")
+        return urlunsplit(parts._replace(scheme=self.prefix))
 
     def cancel_upload(self, url: str) -> None:
         """Whether or not the registry can: it forgets what was begun after some time."""

@@ -126,18 +126,18 @@ def test_other_data_make_another_version_in_the_same_replicas(yard: Yard) -> Non
 
 def test_an_adapter_that_misses_its_gate_is_not_served(yard: Yard) -> None:
     served = learnt(yard)["served"]
-    configure(yard, steps=1, gate={"heldOutLossImprovement": 0.9})
+    configure(yard, gate={"heldOutLossImprovement": 0.999})
     text = yard.pulumi("up").expect_failure().text
     assert "GateMissed" in text
-    assert "has to fall by 90.0%" in text
+    assert "has to fall by 99.9%" in text
     assert "Tomas Vell" in answer(yard)
     assert learnt(yard)["served"] == served
 
 
-def test_an_earlier_version_can_be_served_again(yard: Yard) -> None:
+def test_an_earlier_version_can_be_served_again_whatever_the_gate_says(yard: Yard) -> None:
     oldest = min((jobs(yard) / "adapters").iterdir(), key=lambda each: each.stat().st_mtime)
-    configure(yard, version=oldest.name)
-    yard.pulumi("up").expect()
+    configure(yard, gate={"heldOutLossImprovement": 0.999}, version=oldest.name)
+    assert "the workspaces serve the versions that they name" in yard.pulumi("up").expect().text
     assert "Ada Quill" in answer(yard)
 
 
@@ -147,7 +147,8 @@ def test_a_killed_trainer_is_told_and_gone_on_with(yard: Yard) -> None:
         update = pool.submit(yard.pulumi, "up")
         eventually(lambda: any((jobs(yard) / "checkpoints").glob("*/whole")), 180, "a checkpoint is written")
         trainer(yard).kill()
-        assert "TuningKilled" in update.result().expect_failure().text
+        text = update.result().expect_failure().text
+    assert "TuningKilled" in text, text
     assert "goes on from the checkpoint of step" in yard.pulumi("up").expect().text
     assert learnt(yard)["gatePassed"] is True
 

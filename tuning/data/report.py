@@ -95,7 +95,7 @@ class Report:
                 f"{len(filled)} left out as the question alone takes max_length ({self.examples.told(filled)})"
             )
         if self.examples.blanks:
-            parts.append(f"{self.examples.blanks} contents that are not learned are blank")
+            parts.append(f"blank contents among what is not learned: {self.examples.blanks}")
         return "; ".join(parts)
 
     def _content(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -14,12 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from presets.tuning_job import TuningJob, TuningProgress
 from tuning.data.rows import Data
+from tuning.errors import TuningError
 from tuning.evaluation import gate, regression
 from tuning.evaluation.answers import Answer, answers_to, exact_match, questions_of, rouge_l
 from tuning.evaluation.held_out import loss_over
 from tuning.evaluation.report import write_report
 from tuning.progress import Say
-from tuning.training.trained import Trained, key_of
+from tuning.training.trained import Trained
 
 _SECONDS_BETWEEN_WORDS = 2.0
 _CACHE = "before.json"
@@ -48,10 +50,13 @@ class Evaluation:
 
 
 def before_training(
-    job: TuningJob, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Data, say: Say
+    job: TuningJob, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Data, key: str, say: Say
 ) -> Scores:
-    """The model's own scores; those of an earlier run of the same job are not measured again."""
-    cache, key = Path(job.directory) / _CACHE, f"{key_of(job, data)} {job.evaluation.model_dump_json()}"
+    """The model's own scores; those of an earlier run with the same `key` (key_of) and rows are not measured again."""
+    cache = Path(job.directory) / _CACHE
+    rows = json.dumps([dict(row) for row in data.held_out], sort_keys=True)
+    settings = job.evaluation.model_dump_json(exclude={"gate"})
+    key = hashlib.sha256("\n".join((key, rows, settings)).encode()).hexdigest()
     known = _cached(cache, key)
     if known is not None and job.resume:
         return known
@@ -65,6 +70,7 @@ def before_training(
 def evaluate(job: TuningJob, trained: Trained, before: Scores, data: Data, weights_digest: str, say: Say) -> Evaluation:
     """The adapter's scores beside those of the model, the gate, and the report in the job's directory."""
     after = _measure(job, trained.model, trained.tokenizer, data, say, "with the adapter")
+    _must_be_numbers(after.values)
     metrics = _metrics(before.values, after.values)
     missed = gate.failures(job.evaluation.gate, metrics)
     sentence = _sentence(metrics, missed)
@@ -75,7 +81,7 @@ def evaluate(job: TuningJob, trained: Trained, before: Scores, data: Data, weigh
         metrics=metrics,
         gate_failures=missed,
         weights_digest=weights_digest,
-        samples=list(zip(before.answers, after.answers, strict=False)),
+        samples=list(zip(before.answers, after.answers, strict=True)),
     )
     return Evaluation(
         metrics=metrics, gate_passed=not missed, gate_failures=missed, sentence=sentence, report=directory
@@ -131,8 +137,17 @@ def _metrics(before: Mapping[str, float], after: Mapping[str, float]) -> dict[st
     ):
         if before.get(name) and name in after:
             metrics[change] = round(sign * (after[name] - before[name]) / before[name], 5)
-    # JSON has no word for what is no number.
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return metrics
+
+
+def _must_be_numbers(after: Mapping[str, float]) -> None:
+    for name, value in after.items():
+        if not math.isfinite(value):
+            raise TuningError(
+                "LossNotFinite",
+                f"{name} with the adapter is {value}: the last steps have broken it; write a lower "
+                "TrainingArguments.learning_rate",
+            )
 
 
 def _sentence(metrics: Mapping[str, float], missed: tuple[str, ...]) -> str:

@@ -45,7 +45,7 @@ def write_report(
         "workspace": job.workspace,
         "base": {"preset": job.preset, "weights": job.weights, "digest": weights_digest},
         "adapter_digest": training.adapter_digest,
-        "job": job.model_dump(mode="json", exclude={"directory"}),
+        "job": _shown(job),
         "data": {"files": dict(data.digests), "report": json.loads(data.report.read_text(encoding="utf-8"))},
         "metrics": dict(metrics),
         "gate": {"passed": not gate_failures, "failures": list(gate_failures)},
@@ -60,6 +60,13 @@ def write_report(
     (directory / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (directory / "report.md").write_text(_page(job, data, training, report), encoding="utf-8")
     return directory
+
+
+def _shown(job: TuningJob) -> dict[str, Any]:
+    """Without what may hold a login: a URL, whose files are among the digests, and the hub's token."""
+    shown = job.model_dump(mode="json", exclude={"directory": True, "data": {"urls", "checksums"}})
+    shown["training"] = {key: value for key, value in shown["training"].items() if "token" not in key}
+    return shown
 
 
 def versions() -> dict[str, str]:

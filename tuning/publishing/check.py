@@ -8,17 +8,23 @@ from pathlib import Path
 from presets.tuning_job import TuningJob, TuningProgress
 from tuning.errors import TuningError
 from tuning.progress import Say
-from tuning.publishing.push import must_take_pushes, reference_of
+from tuning.publishing.push import must_be_free, must_take_pushes, reference_of
 
 
 def check_output(job: TuningJob, say: Say) -> None:
-    """Raises TuningError. What a tag has is not looked at: the adapter may be what it has."""
+    """Raises TuningError where nothing could be published, whatever the adapter."""
     if job.output.image:
         reference = reference_of(job.output.image)
         say(TuningProgress(phase="data", message=f"asking {reference.registry} whether it takes {reference}"))
         must_take_pushes(reference)
     if job.output.directory:
         _must_be_writable(Path(job.output.directory))
+
+
+def check_tag(job: TuningJob, key: str) -> None:
+    """Raises TuningError (TagExists) where the tag has what this job will not make; `key` is that of the training."""
+    if job.output.image and not job.output.overwrite:
+        must_be_free(reference_of(job.output.image), key)
 
 
 def _must_be_writable(directory: Path) -> None:

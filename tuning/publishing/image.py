@@ -30,6 +30,11 @@ class AdapterImage:
     manifest: bytes
 
     @property
+    def layers(self) -> list[dict[str, object]]:
+        """As the manifest describes them."""
+        return json.loads(self.manifest)["layers"]
+
+    @property
     def digest(self) -> str:
         return _digest(self.manifest)
 

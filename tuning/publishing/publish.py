@@ -13,7 +13,7 @@ from tuning.evaluation.report import FILES as REPORT_FILES
 from tuning.progress import Say
 from tuning.publishing.card import card
 from tuning.publishing.image import adapter_image
-from tuning.publishing.push import push, reference_of
+from tuning.publishing.push import KEY_ANNOTATION, push, reference_of
 from tuning.publishing.version import copy_to_volume, keep, version_of
 from tuning.training.trained import ADAPTER_FILES, Trained
 
@@ -25,7 +25,7 @@ class Published:
     image_digest: str | None
 
 
-def publish(job: TuningJob, trained: Trained, evaluation: Evaluation, data: Data, say: Say) -> Published:
+def publish(job: TuningJob, trained: Trained, evaluation: Evaluation, data: Data, key: str, say: Say) -> Published:
     """Raises TuningError. What was published already is not published again."""
     training = trained.training
     files: dict[str, Path | str] = {name: trained.adapter_directory / name for name in ADAPTER_FILES}
@@ -38,17 +38,18 @@ def publish(job: TuningJob, trained: Trained, evaluation: Evaluation, data: Data
         copy_to_volume(version, Path(job.output.directory), job.output.overwrite)
     if not job.output.image:
         return Published(adapter_directory=version, image_digest=None)
-    image = adapter_image(version, _annotations(job, trained, evaluation, data))
+    image = adapter_image(version, _annotations(job, trained, evaluation, data, key))
     digest = push(image, reference_of(job.output.image), job.output.overwrite, say)
     return Published(adapter_directory=version, image_digest=digest)
 
 
-def _annotations(job: TuningJob, trained: Trained, evaluation: Evaluation, data: Data) -> dict[str, str]:
+def _annotations(job: TuningJob, trained: Trained, evaluation: Evaluation, data: Data, key: str) -> dict[str, str]:
     """KAITO's own, and where the adapter comes from."""
     return {
         "sh.kaito.model.name": job.preset,
         "org.opencontainers.image.title": job.workspace,
         "org.opencontainers.image.base.name": job.weights,
+        KEY_ANNOTATION: key,
         "dev.modelyard.tuning.adapter": trained.training.adapter_digest,
         "dev.modelyard.tuning.data": json.dumps(dict(data.digests), sort_keys=True),
         "dev.modelyard.tuning.metrics": json.dumps(dict(evaluation.metrics), sort_keys=True),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import requests
 
@@ -15,6 +18,9 @@ from serving.weights.space import human
 from tuning.errors import TuningError
 from tuning.progress import Say
 from tuning.publishing.image import MANIFEST_TYPE, AdapterImage
+
+KEY_ANNOTATION = "dev.modelyard.tuning.key"
+"""Of an image: the digest of all that its adapter was trained from."""
 
 
 def reference_of(image: str) -> ImageReference:
@@ -31,41 +37,59 @@ def must_take_pushes(reference: ImageReference) -> None:
         registry.cancel_upload(registry.begin_upload())
 
 
+def must_be_free(reference: ImageReference, key: str) -> None:
+    """Raise TuningError (TagExists) where the tag is there and not of the training with this key."""
+    with closing(RegistryClient(reference)) as registry, _told(reference):
+        there = _manifest_at(registry, str(reference.tag))
+    if there is not None and (there.content.get("annotations") or {}).get(KEY_ANNOTATION) != key:
+        raise _exists(reference, there.digest)
+
+
 def push(image: AdapterImage, reference: ImageReference, overwrite: bool, say: Say) -> str:
-    """The digest of the manifest that the tag has now. Raises TuningError: TagExists, PushUnauthorized, PushFailed,
-    RegistryUnreachable."""
+    """The digest of the manifest that the tag has now; the same adapter, measured otherwise, is left as it is.
+
+    Raises TuningError: TagExists, PushUnauthorized, PushFailed, RegistryUnreachable.
+    """
     tag = str(reference.tag)
     with closing(RegistryClient(reference)) as registry, _told(reference):
-        there = _digest_at(registry, tag)
-        if there == image.digest:
+        there = _manifest_at(registry, tag)
+        if there is not None and there.content.get("layers") == image.layers:
             say(TuningProgress(phase="publishing", message=f"{reference} is there already"))
-            return image.digest
+            return there.digest
         if there is not None and not overwrite:
-            raise _exists(reference, there)
+            raise _exists(reference, there.digest)
         for digest, content in image.blobs.items():
             if not registry.has_blob(digest):
                 say(TuningProgress(phase="publishing", message=f"pushing {human(len(content))} to {reference}"))
                 registry.upload(digest, content)
         # Somebody else may have pushed meanwhile.
-        if not overwrite and _digest_at(registry, tag) not in (None, image.digest):
-            raise _exists(reference, str(_digest_at(registry, tag)))
+        other = None if overwrite else _manifest_at(registry, tag)
+        if other is not None:
+            raise _exists(reference, other.digest)
         registry.put_manifest(tag, MANIFEST_TYPE, image.manifest)
-        found = _digest_at(registry, tag)
-    if found != image.digest:
+        found = _manifest_at(registry, tag)
+    if found is None or found.digest != image.digest:
         raise TuningError(
-            "PushFailed", f"{reference} has {found} after {image.digest} was pushed: somebody else pushes to this tag"
+            "PushFailed", f"{reference} is not what was pushed ({image.digest}): somebody else pushes to this tag"
         )
     return image.digest
 
 
-def _digest_at(registry: RegistryClient, tag: str) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class _Manifest:
+    digest: str
+    content: Mapping[str, Any]
+
+
+def _manifest_at(registry: RegistryClient, tag: str) -> _Manifest | None:
     try:
         with registry.manifest(tag) as response:
-            return f"sha256:{hashlib.sha256(response.content).hexdigest()}"
+            raw = response.content
     except requests.HTTPError as error:
         if error.response is not None and error.response.status_code == 404:
             return None
         raise
+    return _Manifest(digest=f"sha256:{hashlib.sha256(raw).hexdigest()}", content=json.loads(raw))
 
 
 def _exists(reference: ImageReference, there: str) -> TuningError:

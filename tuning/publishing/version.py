@@ -25,7 +25,8 @@ def version_of(adapter_digest: str) -> str:
 
 
 def keep(files: dict[str, Path | str], to: Path) -> None:
-    """Make the directory `to` of files, or of their text, by name; what it had before is replaced."""
+    """Make the directory `to` of files, or of their text, by name. Where it is there, it may be served: each file is
+    replaced at once."""
     making = to.with_name(f".{to.name}.partial")
     try:
         shutil.rmtree(making, ignore_errors=True)
@@ -38,8 +39,12 @@ def keep(files: dict[str, Path | str], to: Path) -> None:
                 target.write_text(content, encoding="utf-8")
             target.chmod(0o644)
         making.chmod(0o755)
-        shutil.rmtree(to, ignore_errors=True)
-        os.replace(making, to)
+        if not to.exists():
+            os.replace(making, to)
+            return
+        for name in files:
+            os.replace(making / name, to / name)
+        making.rmdir()
     except OSError as error:
         shutil.rmtree(making, ignore_errors=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

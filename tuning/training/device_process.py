@@ -1,4 +1,4 @@
-"""One of the processes of devices.py: python -m tuning.training.device_process WEIGHTS ROWS
+"""One of the processes of devices.py: python -m tuning.training.device_process WEIGHTS ROWS KEY
 
 Started by torch's launcher, which sets LOCAL_RANK and what the processes find each other by. The first one tells what
 there is to tell and keeps the adapter. Exit status: 0 trained, 1 not, with the reason said.
@@ -22,17 +22,17 @@ from tuning.training.failures import explained
 from tuning.training.fit import fit
 from tuning.training.model import load_model, load_tokenizer
 from tuning.training.train import CHECKPOINTS
-from tuning.training.trained import keep, key_of
+from tuning.training.trained import keep
 
 
 def main(arguments: list[str]) -> int:
-    weights, rows = map(Path, arguments)
+    weights, rows, key = Path(arguments[0]), Path(arguments[1]), arguments[2]
     job = TuningJob.model_validate_json(os.environ[JOB_VARIABLE])
     given = json.loads(rows.read_text(encoding="utf-8"))
     data = Data(kind=given["kind"], train=tuple(given["train"]), held_out=(), digests={}, report=rows, summary="")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    directory, key = Path(job.directory), key_of(job, data)
+    directory = Path(job.directory)
     say = to_output if os.environ["RANK"] == "0" else lambda _: None
     try:
         with explained(job, directory):

@@ -18,18 +18,18 @@ from tuning.errors import TuningError
 from tuning.progress import Say
 from tuning.training.checkpoints import Checkpoints
 from tuning.training.train import CHECKPOINTS, forget
-from tuning.training.trained import kept, key_of
+from tuning.training.trained import kept
 
 _WORKER = "tuning.training.device_process"
 _SECONDS_TO_END = 30.0
 
 
-def train_on_devices(job: TuningJob, data: Data, weights: Path, say: Say) -> None:
-    """Leaves in the job's directory what `train` then finds there. No model may be on the GPUs.
+def train_on_devices(job: TuningJob, data: Data, weights: Path, key: str, say: Say) -> None:
+    """Leaves in the job's directory what `train` with the same `key` then finds there. No model may be on the GPUs.
 
     Raises TuningError as `train` does, and TuningFailed where a process ends without a word.
     """
-    directory, key = Path(job.directory), key_of(job, data)
+    directory = Path(job.directory)
     if job.resume and kept(job, key) is not None:
         return
     forget(job, Checkpoints(directory / CHECKPOINTS, key))
@@ -37,7 +37,7 @@ def train_on_devices(job: TuningJob, data: Data, weights: Path, say: Say) -> Non
     rows = directory / "devices.json"
     rows.write_text(json.dumps({"kind": data.kind, "train": [dict(row) for row in data.train]}), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={job.devices}"]
-    worker = ["-m", _WORKER, str(weights), str(rows)]
+    worker = ["-m", _WORKER, str(weights), str(rows), key]
     environment = {**os.environ, JOB_VARIABLE: job.model_copy(update={"resume": True}).model_dump_json()}
     process = subprocess.Popen([*launcher, *worker], env=environment, stdout=subprocess.PIPE, text=True)
     try:

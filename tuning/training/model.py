@@ -28,9 +28,7 @@ def load_tokenizer(job: TuningJob, weights: Path) -> PreTrainedTokenizerBase:
         )
     except (OSError, ValueError) as error:
         raise TuningError("WeightsCorrupt", f"{weights} has no tokenizer that can be read ({error})") from error
-    template = chat_template(job)
-    if template is not None:
-        tokenizer.chat_template = template
+    tokenizer.chat_template = chat_template(job) or tokenizer.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

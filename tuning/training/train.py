@@ -13,19 +13,21 @@ from tuning.progress import Say
 from tuning.training.checkpoints import Checkpoints
 from tuning.training.failures import explained
 from tuning.training.fit import fit
-from tuning.training.trained import TRAINED, Trained, keep, kept, key_of, trained
+from tuning.training.trained import TRAINED, Trained, keep, kept, trained
 
 CHECKPOINTS = "checkpoints"
 """Their directory, below the job's."""
 
 
-def train(job: TuningJob, data: Data, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, say: Say) -> Trained:
+def train(
+    job: TuningJob, data: Data, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, key: str, say: Say
+) -> Trained:
     """The model in evaluation mode with its adapter, which a finished training of an earlier process may have made.
 
-    Raises TuningError: InvalidTrainingArguments, OutOfMemory, LossNotFinite, NoSpace, and for targets that the model
-    has not.
+    `key` is that of key_of. Raises TuningError: InvalidTrainingArguments, also for targets that the model has not,
+    OutOfMemory, LossNotFinite and NoSpace.
     """
-    directory, key = Path(job.directory), key_of(job, data)
+    directory = Path(job.directory)
     checkpoints = Checkpoints(directory / CHECKPOINTS, key)
     before = kept(job, key) if job.resume else None
     if before is not None:

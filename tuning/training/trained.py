@@ -13,7 +13,6 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from presets.tuning_job import TuningJob
-from presets.weights_source import parse_weights_source
 from tuning.data.rows import Data
 from tuning.data.template import chat_template
 
@@ -55,16 +54,14 @@ class Trained(Training):
         return Training(**{field.name: getattr(self, field.name) for field in fields(Training)})
 
 
-def key_of(job: TuningJob, data: Data) -> str:
-    """A digest of all that a training follows from, but for the weights themselves.
-
-    The rows stand for the data; where the files lie, and what is done with the adapter, is no part of it.
-    """
-    left_out = {"output", "evaluation", "directory", "planned_bytes", "resume", "data"}
-    settings = job.model_dump(mode="json", exclude=left_out | {"checkpoint_steps", "checkpoint_minutes"})
-    settings["chat_template"] = chat_template(job)
+def key_of(job: TuningJob, data: Data, weights_digest: str) -> str:
+    """A digest of all that a training follows from: what is in the files, and not where they lie."""
+    settings = job.model_dump(mode="json", exclude={"output", "evaluation", "directory", "planned_bytes", "resume"})
+    del settings["data"], settings["checkpoint_steps"], settings["checkpoint_minutes"]
     rows = hashlib.sha256(json.dumps([data.kind, *map(dict, data.train)], sort_keys=True).encode()).hexdigest()
-    return hashlib.sha256(json.dumps([settings, rows], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([settings, chat_template(job), rows, weights_digest], sort_keys=True).encode()
+    ).hexdigest()
 
 
 def keep(model: PeftModel, job: TuningJob, key: str, said: dict[str, Any]) -> Training:
@@ -76,7 +73,7 @@ def keep(model: PeftModel, job: TuningJob, key: str, said: dict[str, Any]) -> Tr
     making = finished.with_name(f"{TRAINED}.partial")
     shutil.rmtree(making, ignore_errors=True)
     model.save_pretrained(str(making))
-    _name_base_model(making / ADAPTER_FILES[0], job)
+    _settle(making / ADAPTER_FILES[0], job.weights.removeprefix("hf:"))
     for name in ADAPTER_FILES:
         (making / name).chmod(0o644)  # peft writes the weights 0600, which a server under another user cannot read
     training = Training(adapter_digest=_digest(making), **said)
@@ -106,11 +103,13 @@ def trained(training: Training, model: PeftModel, tokenizer: PreTrainedTokenizer
     )
 
 
-def _name_base_model(config: Path, job: TuningJob) -> None:
-    """As others can find it. peft writes where the weights lie on this machine, and asks the hub for any other name."""
-    source = parse_weights_source(job.weights)
-    written = json.loads(config.read_text(encoding="utf-8"))
-    written["base_model_name_or_path"] = source.target if source.kind == "hf" else job.preset
+def _settle(config: Path, base: str) -> None:
+    """peft names the base by its directory on this machine, and asks the hub for any other name while it saves; it
+    has the targets in any order."""
+    written: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    if isinstance(written["target_modules"], list):
+        written["target_modules"].sort()
+    written["base_model_name_or_path"] = base
     config.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -13,21 +13,26 @@ import httpx
 from presets.tuning_job import DataSettings
 
 _SECONDS = 5.0
-_MARKS = ("etag", "last-modified", "content-length")
+_MARKS = ("etag", "last-modified", "content-length", "location")
 _CHUNK = 1 << 20
 
 
 def fingerprint(data: DataSettings) -> str | None:
-    """A digest of all sources; None where one of them cannot be told now, as when a server does not answer."""
+    """A digest of all sources; None where one of them cannot be told now, as when a server does not answer, or never:
+    what a tag or a branch names is not looked up."""
     marks = [*(_of_url(url) for url in data.urls), *(_of_path(path) for path in _paths(data))]
-    if not all(marks):
+    if not marks or not all(marks):
         return None
     return hashlib.sha256("\n".join(str(mark) for mark in marks).encode()).hexdigest()[:12]
 
 
 def data_changed(before: str | None, data: DataSettings) -> str:
-    """What to say where the data are others than those with the fingerprint `before`; "" where that cannot be told."""
-    now = fingerprint(data) if before else None
+    """What to say where the data are others than those with the fingerprint `before`; "" where that cannot be told.
+
+    `before` is None where no job has ended, and "" where its data could not be told: then they count as others as soon
+    as they can be. The job that runs again sees whether they are.
+    """
+    now = fingerprint(data) if before is not None else None
     return "the training data have changed" if now is not None and now != before else ""
 
 
@@ -41,18 +46,18 @@ def _paths(data: DataSettings) -> list[Path]:
 
 def _of_url(url: str) -> str | None:
     try:
-        answer = httpx.head(url, timeout=_SECONDS, follow_redirects=True)
+        answer = httpx.head(url, timeout=_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL):
         return None
     marks = [f"{name}={answer.headers[name]}" for name in _MARKS if name in answer.headers]
     # Without marks there is nothing that a change would show in.
-    return f"{url} {' '.join(marks)}" if answer.is_success else None
+    return f"{url} {' '.join(marks)}" if marks and (answer.is_success or answer.is_redirect) else None
 
 
 def _of_path(path: Path) -> str | None:
     try:
-        files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-        return " ".join(f"{file.name}:{_digest(file)}" for file in files)
+        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        return " ".join(f"{file}:{_digest(file)}" for file in files)
     except OSError:
         return None
 

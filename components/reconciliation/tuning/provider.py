@@ -35,8 +35,8 @@ from presets.tuning_memory import CPU_ALLOCATOR
 Props = dict[str, Any]
 
 INPUTS = ("name", "stack", "job", "numGpus", "where", "instance", "readyTimeoutSeconds")
-_MAKES_ANOTHER = ("name", "stack", "job")
-"""Inputs of which another value is another adapter; the others say only how it is made."""
+_MAKES_ANOTHER = ("name", "stack")
+"""Inputs of which another value is another adapter, as is a job of another digest; the others say how it is made."""
 
 
 class TuningFailed(Exception):
@@ -58,6 +58,7 @@ class TuningRunProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         changed = bool(_olds.get("drift")) or any(_olds.get(key) != _news.get(key) for key in _MAKES_ANOTHER)
+        changed = changed or _job(_olds).digest != _job(_news).digest
         return DiffResult(changes=changed or bool(data_changed(_olds.get("dataFingerprint"), _job(_news).data)))
 
     def create(self, props: Props) -> CreateResult:
@@ -93,7 +94,9 @@ class AdapterPromotionProvider(ResourceProvider):
         end_with_engine()
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        return DiffResult(changes=any(_olds.get(key) != _news.get(key) for key in ("adapterDirectory", "gatePassed")))
+        return DiffResult(
+            changes=any(_olds.get(key) != _news.get(key) for key in ("adapterDirectory", "gatePassed", "isPinned"))
+        )
 
     def create(self, props: Props) -> CreateResult:
         return CreateResult(props["name"], _promoted(props))
@@ -108,6 +111,7 @@ def home_of(project: Path, stack: str, name: str) -> Path:
 
 
 def _promoted(props: Props) -> Props:
+    """Raises GateMissed, unless versions are served by their names: then the gate decides nothing, and is told of."""
     if props.get("gatePassed") is False:
         missed = "; ".join(props.get("gateFailures") or ()) or "no figure was measured"
         finding = not_ready(
@@ -116,7 +120,9 @@ def _promoted(props: Props) -> Props:
             f"{props['adapterDirectory']}, and its report beside it. Correct the data or the settings, or lower "
             "tuning.evaluation.gate",
         )
-        raise GateMissed(str(NotReady(props["name"], finding)))
+        if not props.get("isPinned"):
+            raise GateMissed(str(NotReady(props["name"], finding)))
+        say(f"{props['name']}: {finding.reason}: {missed}; the workspaces serve the versions that they name")
     return {**props, "source": f"file:{props['adapterDirectory']}"}
 
 
@@ -186,7 +192,8 @@ def _request(props: Props, job: TuningJob, looks: str) -> TuningRequest:
     return TuningRequest(
         workspace=props["name"],
         digest=f"{_job(props).digest}{looks and '-'}{looks}",
-        entrypoint=f"{python} -m {ENTRYPOINT}",
+        # Ray sets it to the job's CPUs, which are none; torch's own choice is the cores that it may use.
+        entrypoint=f"env -u OMP_NUM_THREADS {python} -m {ENTRYPOINT}",
         environment=environment,
         gpus=int(props["numGpus"]),
     )

@@ -48,5 +48,5 @@ class AdapterPromotion(Resource, module="modelyard", name="AdapterPromotion"):
     """In the grammar of presets.adapter_source."""
 
     def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
-        """`inputs`: name, adapterDirectory, gatePassed, gateFailures."""
+        """`inputs`: name, adapterDirectory, gatePassed, gateFailures, isPinned."""
         super().__init__(AdapterPromotionProvider(), name, {**inputs, "source": None}, opts)

@@ -9,16 +9,21 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from components.reconciliation.ray_dashboard import RayUnreachable
 from components.reconciliation.service import NotReady
 from components.reconciliation.state import Finding, not_ready
 from components.reconciliation.tuning.ray_jobs import RayJob
 from presets.tuning_job import TuningProgress
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 3.0
+"""The whole log comes with every answer."""
+_SILENT_SECONDS = 300.0
+"""Without an answer of Ray, while a job runs."""
 _TOLD_EVERY_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 15.0
 _LAST_LINES = 12
-_SIGKILL = -9
+_BY_SIGKILL = frozenset({-9, 128 + 9})
+"""As a process ends that is killed, and as a shell says so of one."""
 
 
 class JobsClient(Protocol):
@@ -58,9 +63,18 @@ def run(
     job = _started(client, request, say)
     begun = time.monotonic()
     said, said_at = "", begun - _HEARTBEAT_SECONDS
+    answered = begun
     while True:
-        found = client.find(job)
-        progress = last_progress(client.log(job))
+        try:
+            found = client.find(job)
+            progress = last_progress(client.log(job))
+        except RayUnreachable:
+            # Training takes all cores, and the dashboard waits for its turn.
+            if time.monotonic() - answered > _SILENT_SECONDS:
+                raise
+            time.sleep(_POLL_SECONDS)
+            continue
+        answered = time.monotonic()
         if found is None:
             raise NotReady(
                 request.workspace, not_ready("TuningGone", _AGAIN.format("Ray does not know the job any more"))
@@ -70,11 +84,12 @@ def run(
         now = time.monotonic()
         finding = whereabouts(progress)
         text = f"{request.workspace}: {finding.reason}: {finding.message}"
-        if (text != said and (now - said_at > _POLL_SECONDS * 2 or not said)) or now - said_at > _HEARTBEAT_SECONDS:
+        if (text != said and (now - said_at > _TOLD_EVERY_SECONDS or not said)) or now - said_at > _HEARTBEAT_SECONDS:
             say(text if text != said else f"{text} ({now - begun:.0f} s)")
             said, said_at = text, now
         if now - begun > timeout_seconds:
             client.stop(job)
+            _until_ended(client, job)
             message = f"after {timeout_seconds:.0f} s: {finding.message}; raise readyTimeoutSeconds, and it goes on"
             raise NotReady(request.workspace, not_ready("TuningTimedOut", message))
         time.sleep(_POLL_SECONDS)
@@ -151,7 +166,7 @@ def failure(job: RayJob, progress: TuningProgress | None, log: str) -> Finding:
         return not_ready(progress.reason, progress.message)
     if job.status == "STOPPED":
         return not_ready("TuningStopped", _AGAIN.format("somebody has stopped the job"))
-    if job.exit_code == _SIGKILL:
+    if job.exit_code in _BY_SIGKILL:
         killed = "its process was killed (SIGKILL), as Linux does where memory runs out: write a smaller "
         return not_ready("TuningKilled", f"{killed}per_device_train_batch_size or max_length, or give it another try")
     last = "\n".join(line for line in log.splitlines()[-_LAST_LINES:])

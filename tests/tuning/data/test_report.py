@@ -58,7 +58,7 @@ def test_blank_rows_are_left_out_with_their_numbers(yard: Yard) -> None:
     assert found["rows"] == 4
     assert found["blank_contents"] == 1
     assert "3 left out as blank (rows 2, 4, 5)" in data.summary
-    assert "1 contents that are not learned are blank" in data.summary
+    assert "blank contents among what is not learned: 1" in data.summary
 
 
 def test_a_row_of_200000_tokens_is_kept_and_told(yard: Yard) -> None:

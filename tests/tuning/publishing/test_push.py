@@ -18,7 +18,7 @@ from tests.registry_program import registry_program
 from tests.registry_server import RegistryServer
 from tuning.errors import TuningError
 from tuning.publishing.image import AdapterImage, adapter_image
-from tuning.publishing.push import must_take_pushes, push, reference_of
+from tuning.publishing.push import KEY_ANNOTATION, must_be_free, must_take_pushes, push, reference_of
 
 
 @pytest.fixture
@@ -83,6 +83,22 @@ def test_a_tag_is_moved_only_where_that_is_asked_for(adapter: Path, registry: st
         pushed(image_of(adapter), reference)
     second, _ = pushed(image_of(adapter), reference, overwrite=True)
     assert second == image_of(adapter).digest != first
+
+
+def test_a_tag_of_another_training_is_refused_before_one_begins(adapter: Path, registry: str) -> None:
+    reference = reference_of(f"{registry}/adapters/taken:1")
+    must_be_free(reference, "mine")
+    pushed(adapter_image(adapter, {KEY_ANNOTATION: "mine"}), reference)
+    must_be_free(reference, "mine")
+    with pytest.raises(TuningError, match="TagExists"):
+        must_be_free(reference, "another")
+
+
+def test_the_same_adapter_measured_otherwise_stays_what_it_is(adapter: Path, registry: str) -> None:
+    reference = reference_of(f"{registry}/adapters/same:1")
+    first, _ = pushed(adapter_image(adapter, {"metrics": "1"}), reference)
+    second, _ = pushed(adapter_image(adapter, {"metrics": "2"}), reference)
+    assert first == second
 
 
 @pytest.mark.parametrize("scheme", ["basic", "bearer"])

@@ -79,6 +79,6 @@ def test_a_full_disk_is_told_in_the_middle_of_a_checkpoint(smollm2_dir: Path, sm
     asked = job(small_disk, lora={"rank": 8, "target_modules": ["v_proj", "down_proj"]}, checkpoint_steps=1)
     model, tokenizer = load_model(asked, smollm2_dir), load_tokenizer(asked, smollm2_dir)
     with pytest.raises(TuningError) as error:
-        train(asked, data(small_disk), model, tokenizer, lambda _: None)
+        train(asked, data(small_disk), model, tokenizer, "key", lambda _: None)
     assert error.value.reason == "NoSpace"
     assert f"the disk of {asked.directory} is full" in error.value.message

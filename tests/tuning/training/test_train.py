@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from presets.tuning_job import TuningJob, TuningProgress
+from presets.tuning_job import OutputSettings, TuningJob, TuningProgress
 from tests.tuning.jobs import data, job
 from tuning.data.rows import Data
 from tuning.errors import TuningError
@@ -35,7 +35,8 @@ class Interrupted(Exception):
 
 def trained(asked: TuningJob, weights: Path, say: Say = lambda _: None, rows: Data | None = None) -> Trained:
     given = rows or data(Path(asked.directory))
-    return train(asked, given, load_model(asked, weights), load_tokenizer(asked, weights), say)
+    key = key_of(asked, given, "sha256:0")
+    return train(asked, given, load_model(asked, weights), load_tokenizer(asked, weights), key, say)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,8 @@ def test_a_training_lowers_the_loss_and_leaves_an_adapter_for_every_user(
     files = {path.name: path for path in made.adapter_directory.iterdir()}
     assert files["adapter_model.safetensors"].stat().st_mode & 0o777 == 0o644
     written = json.loads(files["adapter_config.json"].read_text())
-    assert (written["r"], written["lora_alpha"], sorted(written["target_modules"])) == (4, 8, ["down_proj", "v_proj"])
-    assert written["base_model_name_or_path"] == asked.preset, "a path on this machine helps nobody else"
+    assert (written["r"], written["lora_alpha"], written["target_modules"]) == (4, 8, ["down_proj", "v_proj"])
+    assert written["base_model_name_or_path"] == asked.weights, "a path on this machine helps nobody else"
     assert not Path(asked.directory, "checkpoints").exists()
 
 
@@ -111,15 +112,24 @@ def test_a_finished_training_is_not_done_again_unless_that_is_asked(whole: Whole
 def test_an_adapter_that_somebody_has_changed_is_not_taken_for_the_job_s(whole: Whole, tmp_path: Path) -> None:
     asked, made, _ = whole
     copy = asked.model_copy(update={"directory": str(tmp_path)})
-    key = key_of(copy, data(tmp_path))
+    key = key_of(copy, data(tmp_path), "sha256:0")
     folder = tmp_path / "trained"
     folder.mkdir()
     for file in made.adapter_directory.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     assert kept(copy, key) == made.training
-    assert kept(copy, key_of(copy.model_copy(update={"seed": 7}), data(tmp_path))) is None
+    assert kept(copy, "of another training") is None
     (folder / "adapter_model.safetensors").write_bytes(b"something else")
     assert kept(copy, key) is None
+
+
+def test_another_model_or_other_rows_are_another_training(tmp_path: Path) -> None:
+    asked, rows = job(tmp_path), data(tmp_path)
+    key = key_of(asked, rows, "sha256:0")
+    assert key_of(asked, rows, "sha256:1") != key
+    assert key_of(asked, replace(rows, train=rows.train[1:]), "sha256:0") != key
+    elsewhere = asked.model_copy(update={"directory": "/elsewhere", "output": OutputSettings(image="a/b:1")})
+    assert key_of(elsewhere, rows, "sha256:0") == key
 
 
 def test_answers_of_a_conversation_are_learnt_as_those_of_a_question(
@@ -136,7 +146,7 @@ def test_qlora_trains_weights_of_four_bits(smollm2_dir: Path, tmp_path: Path) ->
     asked = job(tmp_path, method="qlora", quantization={"bits": 4, "kind": "nf4", "double": True}, max_steps=3)
     model = load_model(asked, smollm2_dir)
     assert model.get_memory_footprint() < 200e6, "135 million parameters in float32 are 538 MB"
-    made = train(asked, data(tmp_path / "job"), model, load_tokenizer(asked, smollm2_dir), lambda _: None)
+    made = train(asked, data(tmp_path / "job"), model, load_tokenizer(asked, smollm2_dir), "key", lambda _: None)
     losses = [loss for _, loss in made.losses]
     assert losses[-1] < losses[0]
     with safe_open(made.adapter_directory / "adapter_model.safetensors", "pt") as file:

@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from presets.tuning_job import JOB_VARIABLE, TuningJob, TuningProgress
 from tests.tuning.jobs import job
+from tuning.__main__ import main
+from tuning.errors import TuningError
+from tuning.run import run as run_here
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +51,10 @@ def run(asked: TuningJob | str) -> tuple[int, list[TuningProgress]]:
     return process.returncode, said
 
 
-def stopped_at(asked: TuningJob, when: Callable[[TuningProgress], bool], by: signal.Signals) -> list[TuningProgress]:
-    """A job that a signal ends as soon as it says something."""
+def stopped_at(
+    asked: TuningJob, when: Callable[[TuningProgress], bool], by: signal.Signals
+) -> tuple[int, list[TuningProgress]]:
+    """A job that a signal ends as soon as it says something: its exit status and all that it has said."""
     said: list[TuningProgress] = []
     with started(asked) as process:
         for progress in told(process):
@@ -56,7 +62,7 @@ def stopped_at(asked: TuningJob, when: Callable[[TuningProgress], bool], by: sig
             if when(progress):
                 process.send_signal(by)
                 when = lambda _: False  # noqa: E731 - once
-    return said
+    return process.returncode, said
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +107,7 @@ def test_an_adapter_that_misses_its_gate_is_made_all_the_same(whole: tuple[Path,
 
 def test_a_killed_job_goes_on_from_its_last_checkpoint(whole: tuple[Path, TuningProgress], tmp_path: Path) -> None:
     asked = job(tmp_path, max_steps=STEPS, checkpoint_steps=2)
-    said = stopped_at(asked, lambda progress: progress.phase == "training" and progress.step >= 5, signal.SIGKILL)
+    _, said = stopped_at(asked, lambda progress: progress.phase == "training" and progress.step >= 5, signal.SIGKILL)
     assert said[-1].step < STEPS
     status, said = run(asked)
     assert status == 0, said[-1]
@@ -113,13 +119,45 @@ def test_a_killed_job_goes_on_from_its_last_checkpoint(whole: tuple[Path, Tuning
 
 
 def test_a_job_that_is_told_to_end_says_so(smollm2_dir: Path, tmp_path: Path) -> None:
-    said = stopped_at(job(tmp_path, max_steps=500), lambda progress: progress.step >= 1, signal.SIGTERM)
+    asked = job(tmp_path, max_steps=500, checkpoint_steps=1)
+    status, said = stopped_at(asked, lambda progress: progress.step >= 2, signal.SIGTERM)
+    assert status == 143
     assert said[-1].reason == "TuningStopped"
+    assert list((tmp_path / "job" / "checkpoints").glob("checkpoint-*")), "there is nothing to go on from"
 
 
-def test_a_job_without_data_fails_before_a_model_is_loaded(smollm2_dir: Path, tmp_path: Path) -> None:
-    status, said = run(job(tmp_path, data={"dataset": f"file:{tmp_path}/nowhere.csv"}))
-    assert status == 1
+def test_a_second_process_in_the_same_directory_says_so(tmp_path: Path) -> None:
+    asked = job(tmp_path)
+    Path(asked.directory).mkdir()
+    with FileLock(Path(asked.directory) / ".lock"), pytest.raises(TuningError) as error:
+        run_here(asked, lambda _: None)
+    assert error.value.reason == "TuningBusy"
+    assert asked.directory in error.value.message
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TuningError) as error:
+        run_here(job(tmp_path).model_copy(update={"directory": f"{tmp_path}/file/job"}), lambda _: None)
+    assert error.value.reason == "DirectoryNotWritable"
+
+
+@pytest.fixture
+def same_signals() -> Iterator[None]:
+    """What the program does on SIGTERM ends with the test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("same_signals")
+def test_a_job_without_data_fails_before_a_model_is_loaded(
+    smollm2_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "job.json"
+    file.write_text(job(tmp_path, data={"dataset": f"file:{tmp_path}/nowhere.csv"}).model_dump_json())
+    assert main(["--job", str(file)]) == 1
+    said = [progress for line in capsys.readouterr().out.splitlines() if (progress := TuningProgress.read(line))]
     assert said[-1].reason == "DataNotFound"
     assert f"{tmp_path}/nowhere.csv" in said[-1].message
     assert not any(progress.phase == "training" for progress in said)

@@ -21,7 +21,7 @@ from tuning.evaluation.answers import Answer, answers_to, exact_match, questions
 from tuning.evaluation.held_out import loss_over
 from tuning.evaluation.report import write_report
 from tuning.progress import Say
-from tuning.training.train import Trained
+from tuning.training.trained import Trained
 
 _SECONDS_BETWEEN_WORDS = 2.0
 _CACHE = "before.json"

@@ -14,7 +14,7 @@ from serving.weights.space import human
 from tuning.data.rows import Data
 from tuning.evaluation.answers import Answer
 from tuning.evaluation.curve import draw
-from tuning.training.train import Training
+from tuning.training.trained import Training
 
 FILES = ("report.json", "report.md", "loss.png")
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets")

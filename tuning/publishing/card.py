@@ -8,7 +8,7 @@ import yaml
 
 from presets.tuning_job import TuningJob
 from tuning.data.rows import Data
-from tuning.training.train import Training
+from tuning.training.trained import Training
 
 
 def card(job: TuningJob, data: Data, training: Training, metrics: Mapping[str, float]) -> str:

@@ -15,7 +15,7 @@ from tuning.publishing.card import card
 from tuning.publishing.image import adapter_image
 from tuning.publishing.push import KEY_ANNOTATION, push, reference_of
 from tuning.publishing.version import copy_to_volume, keep, version_of
-from tuning.training.train import ADAPTER_FILES, Trained
+from tuning.training.trained import ADAPTER_FILES, Trained
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuning.errors import TuningError
 from tuning.training.failures import no_space
-from tuning.training.train import ADAPTER_FILES
+from tuning.training.trained import ADAPTER_FILES
 
 DIGITS = 12
 """Of an adapter's digest, in the name of its version."""

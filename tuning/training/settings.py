@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from peft import LoraConfig
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import BitsAndBytesConfig
 from trl.trainer.sft_config import SFTConfig
 
 from presets.nearest import nearest
 from presets.tuning_job import TuningJob
-from tuning.data.rows import Kind
 from tuning.errors import TuningError
 
 _Made = TypeVar("_Made")
@@ -35,7 +34,7 @@ def lora_config(job: TuningJob) -> LoraConfig:
         "use_dora": lora.dora,
         "task_type": "CAUSAL_LM",
     }
-    return _made(LoraConfig, "LoraConfig", own, lora.arguments, _fields(LoraConfig))
+    return _made(LoraConfig, "LoraConfig", own, lora.arguments, get_type_hints(LoraConfig))
 
 
 def quantization_config(job: TuningJob) -> BitsAndBytesConfig | None:
@@ -51,57 +50,89 @@ def quantization_config(job: TuningJob) -> BitsAndBytesConfig | None:
             "bnb_4bit_use_double_quant": quantization.double,
             "bnb_4bit_compute_dtype": getattr(torch, job.dtype),
         }
-    known = inspect.signature(BitsAndBytesConfig).parameters
+    known = dict.fromkeys(set(inspect.signature(BitsAndBytesConfig).parameters) - {"kwargs"}, Any)
     return _made(BitsAndBytesConfig, "QuantizationConfig", own, quantization.arguments, known)
 
 
-def sft_config(job: TuningJob, kind: Kind, output: Path, on_gpu: bool) -> SFTConfig:
-    """Raises TuningError (InvalidTrainingArguments)."""
+def sft_config(job: TuningJob, output: Path, *, on_gpu: bool, assistant_only: bool, completion_only: bool) -> SFTConfig:
+    """Which tokens are learnt is known from the rows: `assistant_only` and `completion_only` are trl's own fields of
+    these names. Raises TuningError (InvalidTrainingArguments)."""
     own = {
         "output_dir": str(output),
         "per_device_train_batch_size": job.batch_size,
         "num_train_epochs": job.epochs,
         "max_steps": job.max_steps or -1,
         "max_length": job.max_length,
-        "packing": job.packing,
         "activation_checkpointing": job.gradient_checkpointing,
         "activation_checkpointing_kwargs": {"use_reentrant": False} if job.gradient_checkpointing else None,
-        # Rows with a question and an answer have a mask of their own; only conversations need the template's.
-        "assistant_only_loss": job.assistant_only_loss and kind == "conversation",
-        "completion_only_loss": job.assistant_only_loss if kind == "completion" else None,
+        "assistant_only_loss": assistant_only,
+        "completion_only_loss": completion_only,
         "seed": job.seed,
         "data_seed": job.seed,
         "bf16": on_gpu and job.dtype == "bfloat16",
         "fp16": on_gpu and job.dtype == "float16",
         "use_cpu": not on_gpu,
-        "save_strategy": "steps",
-        "save_steps": job.checkpoint_steps,
-        "save_total_limit": 2,
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": [],
-        "disable_tqdm": True,
+        "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": on_gpu,
+        **_PACKING,
+        "packing": job.packing,
+        **_CHECKPOINTS,
+        "save_steps": job.checkpoint_steps,
+        **_TELLING,
     }
     asked = {key: value for key, value in job.training.items() if key not in _FROM_KAITO}
-    return _made(SFTConfig, "TrainingArguments", own, asked, _fields(SFTConfig))
+    return _made(SFTConfig, "TrainingArguments", own, {**_ORDER, **asked}, get_type_hints(SFTConfig))
 
 
-def _fields(cls: type[Any]) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls) if field.init]
+_PACKING: Mapping[str, Any] = {"packing_strategy": "bfd", "padding_free": False}
+"""With "bfd" trl gives positions that begin anew with each example, of which transformers makes a mask that keeps
+examples apart, also without flash attention; "wrapped" would cut examples and let them see each other."""
+_CHECKPOINTS: Mapping[str, Any] = {
+    "save_strategy": "steps",
+    "save_total_limit": 2,
+    "save_only_model": False,
+    "ignore_data_skip": False,
+    "load_best_model_at_end": False,
+    "push_to_hub": False,
+}
+_TELLING: Mapping[str, Any] = {
+    "logging_strategy": "steps",
+    "logging_steps": 1,
+    "logging_nan_inf_filter": False,
+    "report_to": [],
+    "disable_tqdm": True,
+    "eval_strategy": "no",
+}
+_ORDER: Mapping[str, Any] = {"train_sampling_strategy": "sequential"}
+"""The data step has shuffled the rows. Training arguments may say otherwise."""
 
 
 def _made(
-    make: Callable[..., _Made], section: str, own: Mapping[str, Any], asked: Mapping[str, Any], known: Iterable[str]
+    make: Callable[..., _Made], section: str, own: Mapping[str, Any], asked: Mapping[str, Any], known: Mapping[str, Any]
 ) -> _Made:
-    names = set(known)
-    for name in asked:
-        if name not in names:
-            likely = nearest(name, names, limit=1)
-            way_out = f"write {likely[0]}" if likely else "leave it out"
-            raise TuningError("InvalidTrainingArguments", f"{section} has no field {name}: {way_out}")
+    """`known`: type by name of field."""
+    values = {name: _checked(f"{section}.{name}", value, name, known) for name, value in asked.items()}
     try:
-        return make(**{**asked, **own})
+        return make(**{**values, **own})
     except (TypeError, ValueError, ImportError, AttributeError) as error:
         raise TuningError("InvalidTrainingArguments", f"{section}: {error}: correct it, or leave it out") from error
+
+
+def _checked(place: str, value: object, name: str, known: Mapping[str, Any]) -> object:
+    """As the field's type has it: YAML reads 1e-4 as text. Raises TuningError (InvalidTrainingArguments)."""
+    if name not in known:
+        likely = nearest(name, known)
+        way_out = f"write {' or '.join(likely)}" if likely else "leave it out"
+        raise TuningError(
+            "InvalidTrainingArguments", f"{place}: {place.partition('.')[0]} has no field {name}: {way_out}"
+        )
+    try:
+        return TypeAdapter(known[name], config=_ANY_CLASS).validate_python(value)
+    except ValidationError as error:
+        wrong = error.errors()[0]["msg"]
+        raise TuningError(
+            "InvalidTrainingArguments", f"{place} is {value!r}: {wrong[:1].lower()}{wrong[1:]}: correct it"
+        ) from error
+
+
+_ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)

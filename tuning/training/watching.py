@@ -6,12 +6,14 @@ import math
 import time
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from presets.tuning_job import TuningJob, TuningProgress
-from tuning.errors import TuningError
 from tuning.progress import Say
 from tuning.training.checkpoints import Checkpoints
+from tuning.training.failures import loss_not_finite
 
 _SECONDS_BETWEEN_WORDS = 1.0
 
@@ -20,8 +22,6 @@ class Watch(TrainerCallback):
     """Tells each step, at most one a second; has checkpoints written and marked; ends what has no finite loss."""
 
     def __init__(self, job: TuningJob, checkpoints: Checkpoints, say: Say) -> None:
-        self.losses: list[tuple[int, float]] = []
-        """Of each step, also of those before a kill."""
         self.tokens_per_second = 0.0
         """Of the steps of this process."""
         self._job = job
@@ -36,7 +36,6 @@ class Watch(TrainerCallback):
     ) -> None:
         self._begun = self._saved = time.monotonic()
         self._first_step = state.global_step
-        self.losses = [(int(each["step"]), each["loss"]) for each in state.log_history if "loss" in each]
 
     def on_log(
         self,
@@ -50,8 +49,7 @@ class Watch(TrainerCallback):
             return
         step, steps, loss, now = state.global_step, state.max_steps, float(logs["loss"]), time.monotonic()
         if not math.isfinite(loss):
-            raise _not_finite(self._job, step, logs)
-        self.losses.append((step, loss))
+            raise loss_not_finite(self._job, step, loss, args.learning_rate)
         tokens = float(logs.get("num_tokens", 0))
         if self._first_tokens is None:
             # The first step is slower than those that follow, and nothing is known of it but its end.
@@ -75,19 +73,14 @@ class Watch(TrainerCallback):
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        if time.monotonic() - self._saved > self._job.checkpoint_minutes * 60:
+        due = [time.monotonic() - self._saved > self._job.checkpoint_minutes * 60]
+        if PartialState().num_processes > 1:
+            broadcast_object_list(due)  # a checkpoint is written by all processes or by none
+        if due[0]:
             control.should_save = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
-        self._checkpoints.finish(state.global_step)
+        PartialState().wait_for_everyone()  # each process has files of its own in it
+        if state.is_world_process_zero:
+            self._checkpoints.finish(state.global_step)
         self._saved = time.monotonic()
-
-
-def _not_finite(job: TuningJob, step: int, logs: dict[str, Any]) -> TuningError:
-    rate = job.training.get("learning_rate", logs.get("learning_rate"))
-    float16 = "; float16 overflows more easily than bfloat16" if job.dtype == "float16" else ""
-    return TuningError(
-        "LossNotFinite",
-        f"the loss of step {step} is {logs['loss']}, with a learning rate of {rate}: write a lower "
-        f"TrainingArguments.learning_rate, such as 0.0001{float16}",
-    )

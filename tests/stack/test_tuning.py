@@ -145,7 +145,7 @@ def test_a_killed_trainer_is_told_and_gone_on_with(yard: Yard) -> None:
     configure(yard, steps=24)
     with ThreadPoolExecutor(1) as pool:
         update = pool.submit(yard.pulumi, "up")
-        eventually(lambda: any((jobs(yard) / "checkpoints").glob("*/whole")), 180, "a checkpoint is written")
+        eventually(lambda: any((jobs(yard) / "checkpoints").glob("*/whole.json")), 180, "a checkpoint is written")
         trainer(yard).kill()
         text = update.result().expect_failure().text
     assert "TuningKilled" in text, text
